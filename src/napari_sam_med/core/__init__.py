@@ -1,0 +1,1 @@
+"""Volumes, prompts, results and the geometry between them. Depends on numpy alone."""
