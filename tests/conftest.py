@@ -1,0 +1,34 @@
+"""What tests share: where real images are, and a segmenter that needs no weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from fixtures.fake_segmenter import FakeSegmenter
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def _shared_data_folder() -> Path:
+    told = os.environ.get("NAPARI_SAM_MED_DATA")
+    return Path(told) if told else REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real images outside the repository; tests that ask for it are skipped without it."""
+    folder = _shared_data_folder()
+    if not (folder / "pairs.csv").is_file():
+        pytest.skip(f"needs real images: no pairs.csv in {folder} (set NAPARI_SAM_MED_DATA to their folder)")
+    return folder
+
+
+@pytest.fixture
+def fake_segmenter() -> FakeSegmenter:
+    """A segmenter that answers at once: the box, or a disc around the positive points."""
+    return FakeSegmenter()
