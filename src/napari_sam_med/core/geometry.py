@@ -62,9 +62,12 @@ def canonical_axes(
     """
     matrix = np.asarray(affine, float)[:3, :3]
     cosines = _IPL_IN_RAS @ (matrix / np.array(affine_spacing(affine)))  # (canonical, source)
-    best = max(
-        itertools.permutations(range(3)), key=lambda p: sum(abs(cosines[a, p[a]]) for a in range(3))
-    )
+    agreement = {
+        p: sum(abs(float(cosines[a, p[a]])) for a in range(3)) for p in itertools.permutations(range(3))
+    }
+    # At 45° two answers tie; rounding in a header must not turn a mask away from its image.
+    highest = max(agreement.values())
+    best = next(p for p, value in agreement.items() if value >= highest - 1e-3)
     flips = tuple(bool(cosines[a, best[a]] < 0) for a in range(3))
     return (best[0], best[1], best[2]), (flips[0], flips[1], flips[2])
 
@@ -274,10 +277,13 @@ def _grid_text(volume: Volume) -> str:
 def describe_grid(volume: Volume) -> Mapping[str, str]:
     """Shape, spacing, origin and orientation as short texts, for tables and tooltips."""
     matrix = volume.source.affine[:3, :3] / np.array(affine_spacing(volume.source.affine))
-    letters = "".join(
-        ("RL", "AP", "SI")[int(np.abs(column).argmax())][int(column[np.abs(column).argmax()] < 0)]
-        for column in matrix.T
-    )
+    runs_to = {
+        stored: "IPL"[axis] if not flip else "SAR"[axis]
+        for axis, (stored, flip) in enumerate(
+            zip(volume.source.permutation, volume.source.flips, strict=True)
+        )
+    }
+    letters = "".join(runs_to[stored] for stored in range(3))
     tilt = float(np.degrees(np.arccos(np.clip(np.abs(matrix).max(axis=0).min(), 0, 1))))
     return {
         "shape (z, y, x)": str(volume.shape),

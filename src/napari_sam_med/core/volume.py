@@ -127,8 +127,18 @@ class Volume:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
     def frame(self, time: int = 0) -> NDArray[Any]:
-        """The (z, y, x) array at one time point."""
-        return self.data[time] if self.data.ndim == 4 else self.data
+        """The (z, y, x) array at one time point; a 3D volume is the same at any time.
+
+        Raises
+        ------
+        InputError
+            If a 4D volume has no such time point.
+        """
+        if self.data.ndim == 3:
+            return self.data
+        if not 0 <= time < self.n_times:
+            raise InputError(f"The time point {time} does not exist; choose 0 to {self.n_times - 1}.")
+        return self.data[time]
 
     def slice(self, axis: str | int, index: int, time: int = 0) -> NDArray[Any]:
         """One slice as a (row, col) view.
@@ -142,7 +152,7 @@ class Volume:
         n = self.shape[number]
         if not 0 <= index < n:
             raise InputError(f"The {AXES[number]} slice {index} does not exist; choose 0 to {n - 1}.")
-        return np.take(self.frame(time), index, axis=number)
+        return self.frame(time)[(slice(None),) * number + (int(index),)]
 
     def slice_spacing_mm(self, axis: str | int) -> tuple[float, float]:
         """(row, col) spacing of the slices across `axis`, in mm."""

@@ -41,7 +41,8 @@ class Window:
     def apply(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         """Map voxels of any shape to uint8; NaN and -inf are treated as minimum, +inf as maximum."""
         low, high = self.limits
-        scaled = (np.asarray(values, np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = (np.asarray(values, np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
         scaled = np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0)
         return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
 
@@ -69,7 +70,8 @@ def percentile_window(volume: Volume, low: float = 0.5, high: float = 99.5) -> W
     """
     flat = volume.data.reshape(-1)
     step = max(1, flat.size // 4_000_000)
-    values = np.asarray(flat[::step], np.float32)
+    with np.errstate(over="ignore"):
+        values = np.asarray(flat[::step], np.float32)
     values = values[np.isfinite(values) & (values != 0)]
     if values.size == 0:
         return Window(0.5, 1.0)
@@ -86,7 +88,7 @@ def dicom_window(volume: Volume) -> Window | None:
 
 
 def default_window_name(volume: Volume) -> str:
-    """"soft-tissue" for CT, "mr-percentile" for all else."""
+    """Give "soft-tissue" for CT, "mr-percentile" for all else."""
     return "soft-tissue" if volume.modality.upper() == "CT" else PERCENTILE
 
 
