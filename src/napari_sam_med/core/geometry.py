@@ -33,7 +33,9 @@ def check_affine(affine: NDArray[np.floating[Any]], what: str) -> None:
     """
     matrix = np.asarray(affine, float)[:3, :3]
     if not np.isfinite(np.asarray(affine, float)).all():
-        raise InputError(f"{what} has NaN or infinite numbers in its affine; repair the header and try again.")
+        raise InputError(
+            f"{what} has NaN or infinite numbers in its affine; repair the header and try again."
+        )
     spacing = affine_spacing(affine)
     volume = np.prod(spacing)
     if volume == 0 or abs(np.linalg.det(matrix)) < 1e-6 * volume:
@@ -100,7 +102,12 @@ def canonical_affine(source: SourceGrid) -> NDArray[np.float64]:
 
 
 def volume_from_source(
-    data: NDArray[Any], affine: NDArray[np.floating[Any]], *, dtype: Any = None, what: str = "The file", **fields: Any
+    data: NDArray[Any],
+    affine: NDArray[np.floating[Any]],
+    *,
+    dtype: Any = None,
+    what: str = "The file",
+    **fields: Any,
 ) -> Volume:
     """Build a canonical :class:`Volume` from voxels in file order.
 

@@ -48,7 +48,9 @@ class Prompt:
         points = np.asarray(self.points, np.float64).reshape(-1, 2)
         labels = np.asarray(self.labels, np.int8).reshape(-1)
         if len(points) != len(labels):
-            raise InputError(f"Each point needs one label; found {len(points)} points and {len(labels)} labels.")
+            raise InputError(
+                f"Each point needs one label; found {len(points)} points and {len(labels)} labels."
+            )
         if not np.isfinite(points).all() or not np.isin(labels, (0, 1)).all():
             raise InputError("Points need finite (row, col) coordinates and labels 0 or 1.")
         object.__setattr__(self, "points", points)

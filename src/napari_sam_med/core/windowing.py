@@ -25,7 +25,9 @@ class Window:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.level) and np.isfinite(self.width) and self.width > 0):
-            raise InputError(f"A window needs a finite level and a width above 0; found {self.level}/{self.width}.")
+            raise InputError(
+                f"A window needs a finite level and a width above 0; found {self.level}/{self.width}."
+            )
 
     @classmethod
     def from_limits(cls, low: float, high: float) -> Window:
@@ -108,7 +110,9 @@ def resolve_window(text: str | None, volume: Volume) -> Window:
     if name == DICOM:
         stored = dicom_window(volume)
         if stored is None:
-            raise InputError(f"{volume.name} has no window of its own; choose another preset or give LEVEL/WIDTH.")
+            raise InputError(
+                f"{volume.name} has no window of its own; choose another preset or give LEVEL/WIDTH."
+            )
         return stored
     level, _, width = name.partition("/")
     try:
