@@ -13,7 +13,7 @@ from napari_sam_med.gui.widgets.table_model import Column, FrameModel, frame_tex
 
 
 class FrameTable(QTableView):
-    """Table over a DataFrame: click a heading to sort, Ctrl+C to copy, click or arrow keys to choose a row."""
+    """Table over a DataFrame: click a heading to sort, Ctrl+C to copy, click or arrows to choose a row."""
 
     row_chosen = Signal(int)
     """Position in the frame of the row the user chose."""
