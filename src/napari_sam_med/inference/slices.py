@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,8 @@ from napari_sam_med.core.volume import Volume, axis_number
 from napari_sam_med.core.windowing import Window
 
 
-class SliceRef(NamedTuple):
+@dataclass(frozen=True)
+class SliceRef:
     """Where a slice comes from; answers carry it back so that the front end knows what they are about.
 
     Attributes
