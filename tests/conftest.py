@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,14 @@ def shared_data() -> Path:
     if not (folder / "pairs.csv").is_file():
         pytest.skip(f"needs real images: no pairs.csv in {folder} (set NAPARI_SAM_MED_DATA to their folder)")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_embedding_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests' embeddings out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAPARI_SAM_MED_CACHE", str(tmp_path_factory.mktemp("embeddings")))
+        yield
 
 
 @pytest.fixture

@@ -94,6 +94,23 @@ def default_window_name(volume: Volume) -> str:
     return "soft-tissue" if volume.modality.upper() == "CT" else PERCENTILE
 
 
+def parse_window(text: str) -> Window:
+    """The window written as ``LEVEL/WIDTH``, for example ``40/400``.
+
+    Raises
+    ------
+    InputError
+        If these are not two numbers with a width above 0; the message lists the named windows too.
+    """
+    level, _, width = text.partition("/")
+    try:
+        return Window(float(level), float(width))
+    except ValueError:
+        raise InputError(
+            f"{text!r} is no window; give LEVEL/WIDTH (for example 40/400) or one of: {', '.join(WINDOW_NAMES)}."
+        ) from None
+
+
 def resolve_window(text: str | None, volume: Volume) -> Window:
     """The window called `text`, or given as ``LEVEL/WIDTH``; None asks for the volume's default.
 
@@ -114,10 +131,4 @@ def resolve_window(text: str | None, volume: Volume) -> Window:
                 f"{volume.name} has no window of its own; choose another preset or give LEVEL/WIDTH."
             )
         return stored
-    level, _, width = name.partition("/")
-    try:
-        return Window(float(level), float(width))
-    except ValueError:
-        raise InputError(
-            f"{text!r} is no window; give LEVEL/WIDTH (for example 40/400) or one of: {', '.join(WINDOW_NAMES)}."
-        ) from None
+    return parse_window(name)
