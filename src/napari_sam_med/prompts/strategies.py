@@ -27,6 +27,8 @@ class Strategy:
         A few words for menus.
     meaning : str
         One sentence for a tooltip.
+    has_box : bool
+        Whether its prompts have a box.
     make : callable
         ``make(mask, rng) -> Prompt``: mask is bool, shape (rows, cols), not empty; `rng` is the only source
         of chance, so the same seed gives the same prompt. An empty mask raises ``InputError``.
@@ -35,14 +37,15 @@ class Strategy:
     name: str
     title: str
     meaning: str
+    has_box: bool
     make: MakePrompt
 
 
 STRATEGIES: Registry[Strategy] = Registry("prompt strategy")
 
 
-def _add(name: str, title: str, meaning: str, make: MakePrompt) -> None:
-    STRATEGIES.add(name, Strategy(name, title, meaning, make))
+def _add(name: str, title: str, meaning: str, make: MakePrompt, has_box: bool = False) -> None:
+    STRATEGIES.add(name, Strategy(name, title, meaning, has_box, make))
 
 
 def _points(positive: int, negative: int = 0) -> MakePrompt:
@@ -91,6 +94,6 @@ _add(
     "Five positive points, and five negative ones around the object.",
     _points(5, 5),
 )
-_add("S5", "tight box", "The tight box around the object.", _box())
-_add("S6", "box + point", "The tight box and one positive point.", _box(1))
+_add("S5", "tight box", "The tight box around the object.", _box(), has_box=True)
+_add("S6", "box + point", "The tight box and one positive point.", _box(1), has_box=True)
 _add("center", "deepest point", "One positive point, as far inside the object as possible.", _deepest)

@@ -1,0 +1,136 @@
+"""What to evaluate, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_sam_med.core.errors import InputError
+from napari_sam_med.core.volume import AXES, axis_number
+from napari_sam_med.evaluation.baselines import BASELINES
+from napari_sam_med.evaluation.rules import RULES
+from napari_sam_med.prompts import STRATEGIES
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image and its truth.
+
+    Attributes
+    ----------
+    id : str
+        Name in tables; no path.
+    image, labels : Path
+        Files or DICOM folders that ``io.read_volume`` and ``io.read_labels`` understand.
+    modality : str
+        Overrides what the file says ("CT", "MR"); it decides the default window.
+    unite_labels : bool
+        Treat all labels as one object, number 1.
+    """
+
+    id: str
+    image: Path
+    labels: Path
+    modality: str = ""
+    unite_labels: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """One evaluation: every case × axis × slice × label × model × strategy × rule is a row.
+
+    Attributes
+    ----------
+    models : tuple of str
+        Names in the model catalog, checkpoint files, or baselines ("ellipse", "otsu").
+    strategies : tuple of str
+        Names in ``prompts.STRATEGIES``.
+    cases : tuple of Case
+        For ``runner.iter_scores``; ``runner.iter_pair_scores`` takes volumes in memory instead.
+    axes : tuple of str
+        Slice axes; empty for the axis of the highest in-plane resolution of each case.
+    labels : tuple of int, optional
+        Label values to score; all of them by default.
+    max_slices : int, optional
+        At most so many slices a case and axis, spread evenly over those that are eligible.
+    window : str, optional
+        Name of a window or ``LEVEL/WIDTH``; by default the one that suits the modality.
+    min_pixels : int
+        An object is scored in the slices where it has more labelled pixels than this (Huang et al. 2024: 50).
+    seed : int
+        Of all chance; each prompt has a stream of its own, so that no row depends on the others.
+    rules : tuple of str
+        How one candidate is chosen, see ``rules.RULES``.
+    resample : bool
+        Bring labels on another grid to the image's (nearest neighbour) instead of refusing them.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown or a number is out of range.
+    """
+
+    models: tuple[str, ...]
+    strategies: tuple[str, ...] = ("S2", "S5")
+    cases: tuple[Case, ...] = ()
+    axes: tuple[str, ...] = ()
+    labels: tuple[int, ...] | None = None
+    max_slices: int | None = None
+    window: str | None = None
+    min_pixels: int = 50
+    seed: int = 0
+    rules: tuple[str, ...] = ("oracle", "score")
+    resample: bool = False
+
+    def __post_init__(self) -> None:
+        for strategy in self.strategies:
+            STRATEGIES.get(strategy)
+        for rule in self.rules:
+            RULES.get(rule)
+        object.__setattr__(self, "axes", tuple(AXES[axis_number(axis)] for axis in self.axes))
+        if not (self.models and self.strategies and self.rules):
+            raise InputError("An evaluation needs at least one model, one strategy and one rule.")
+        if self.max_slices is not None and self.max_slices < 1:
+            raise InputError(f"The number of slices must be 1 or more; found {self.max_slices}.")
+        if self.min_pixels < 0:
+            raise InputError(f"The least number of pixels must be 0 or more; found {self.min_pixels}.")
+        if not self.runs():
+            raise InputError(
+                f"The baselines {', '.join(self.models)} need a box, and {', '.join(self.strategies)} give none; "
+                "choose S5 or S6."
+            )
+
+    def runs(self) -> tuple[tuple[str, str], ...]:
+        """The (model, strategy) pairs that make sense: baselines need a box."""
+        return tuple(
+            (model, strategy)
+            for model in self.models
+            for strategy in self.strategies
+            if model not in BASELINES or STRATEGIES.get(strategy).has_box
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values for ``run.json``; files by their names alone, since folders tell of people."""
+        return {
+            "models": [Path(model).name for model in self.models],
+            "strategies": list(self.strategies),
+            "cases": [
+                {
+                    "id": case.id,
+                    "image": case.image.name,
+                    "labels": case.labels.name,
+                    "modality": case.modality,
+                    "unite_labels": case.unite_labels,
+                }
+                for case in self.cases
+            ],
+            "axes": list(self.axes),
+            "labels": None if self.labels is None else list(self.labels),
+            "max_slices": self.max_slices,
+            "window": self.window,
+            "min_pixels": self.min_pixels,
+            "seed": self.seed,
+            "rules": list(self.rules),
+            "resample": self.resample,
+        }

@@ -1,0 +1,25 @@
+"""Which candidate counts: the rules are applied after the model has answered, to the same candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from napari_sam_med.core.registry import Registry
+from napari_sam_med.core.result import Candidates
+
+Rule = Callable[[Candidates, Sequence[float]], int]
+"""``rule(candidates, dices) -> index``; `dices` are the candidates' Dice against the truth."""
+
+RULES: Registry[Rule] = Registry("rule")
+
+
+@RULES.register("oracle")
+def oracle(candidates: Candidates, dices: Sequence[float]) -> int:
+    """The candidate with the best Dice against the truth, as in Huang et al. 2024: an upper bound."""
+    return max(range(len(dices)), key=lambda k: dices[k])
+
+
+@RULES.register("score")
+def score(candidates: Candidates, dices: Sequence[float]) -> int:
+    """The candidate with the highest predicted IoU: what a user gets."""
+    return candidates.best
