@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,37 @@ def shared_data() -> Path:
     if not (folder / "pairs.csv").is_file():
         pytest.skip(f"needs real images: no pairs.csv in {folder} (set NAPARI_SAM_MED_DATA to their folder)")
     return folder
+
+
+_MEASURED = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Print a line about something measured at the end of the run, where a busy machine must not fail a test."""
+    return request.config.stash.setdefault(_MEASURED, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    lines = config.stash.get(_MEASURED, [])
+    if lines:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.line(line)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything under tests/gui drives a window; without a display Qt would end the whole run."""
+    headless = sys.platform == "linux" and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    for item in items:
+        if item.path.is_relative_to(REPOSITORY / "tests" / "gui"):
+            item.add_marker(pytest.mark.gui)
+        if headless and item.get_closest_marker("gui"):
+            item.add_marker(
+                pytest.mark.skip(reason="needs a display: install Xvfb (tools/system-packages.sh)")
+            )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,9 +21,7 @@ def models() -> None:
                 row["title"],
                 row["licence"],
                 console.size_text(row["size_bytes"]),
-                str(row["path"])
-                if row["installed"]
-                else f"not here; downloaded from {row['url']} at first use",
+                _weights(row),
             )
             for row in rows
         ],
