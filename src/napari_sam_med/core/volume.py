@@ -161,8 +161,12 @@ class Volume:
         return (row, col)
 
     def best_axis(self) -> int:
-        """The axis whose slices have the highest in-plane resolution (Huang et al. 2024); axial wins ties."""
-        area = [float(np.prod(self.slice_spacing_mm(a))) for a in range(3)]
+        """The axis whose slices have the highest in-plane resolution (Huang et al. 2024); axial wins ties.
+
+        Axes whose slices are a single line of voxels come last, so a single slice is seen from its front.
+        """
+        flat = [min(n for b, n in enumerate(self.shape) if b != a) < 2 for a in range(3)]
+        area = [np.inf if flat[a] else float(np.prod(self.slice_spacing_mm(a))) for a in range(3)]
         smallest = min(area)
         return next(a for a in range(3) if area[a] <= smallest * (1 + 1e-3))
 

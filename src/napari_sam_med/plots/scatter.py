@@ -43,8 +43,8 @@ def scatter(
     list
         Index of the table's row for each dot, in the order of the dots; empty if there is nothing to draw.
     """
-    values = table[[x, y]].astype(float)
-    shown = table[np.isfinite(values).all(axis=1)]
+    values = table[[x, y]].to_numpy(float)
+    shown = table.iloc[np.flatnonzero(np.isfinite(values).all(axis=1))]
     if shown.empty:
         say(axes, f"No scores with {x_label or x} to show yet.", colors)
         return []
