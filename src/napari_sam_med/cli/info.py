@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MOST_LABELS = 200
 """An integer volume with more values than this is an image, not labels."""
 
-SERIES_HELP = "Series of a DICOM folder: its number in the list that `info FOLDER` prints, or its UID."
+SERIES_HELP = "Series of a DICOM folder: its number or UID, as `info FOLDER` lists them."
 
 
 def info(
@@ -56,14 +56,20 @@ def _print_series(folder: Path) -> bool:
     if len(found) < 2:
         return False
     console.table(
-        ("number", "modality", "slices", "description", "UID"),
+        ("number", "modality", "images", "rows", "columns", "description", "UID"),
         [
-            (str(number), item.modality, str(item.n_files), item.description, item.uid)
-            for number, item in enumerate(found, start=1)
+            (
+                "-" if item.number is None else str(item.number),
+                item.modality,
+                *(str(n) for n in item.shape),
+                item.description,
+                item.uid,
+            )
+            for item in found
         ],
-        right=("number", "slices"),
+        right=("number", "images", "rows", "columns"),
     )
-    console.say(f"\n{folder} holds {len(found)} series; choose one with --series NUMBER.")
+    console.say(f"\n{folder} holds {len(found)} series; choose one with --series, by number or UID.")
     return True
 
 

@@ -149,7 +149,7 @@ def segment(
             f"{answer.item.where}, label {answer.item.label}: {np.count_nonzero(answer.mask)} voxels "
             f"(predicted IoU {answer.score:.2f})"
         )
-    saved = save_labels(image.with_data(mask, name=output.name, modality="", metadata={}), output)
+    saved = save_labels(image.with_data(mask, name=output.name, modality=""), output)
     _report(mask, items, image.voxel_ml, saved)
 
 
