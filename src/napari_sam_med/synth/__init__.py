@@ -1,1 +1,5 @@
+"""Procedural CT/MR phantoms with exact ground truth."""
 
+from napari_sam_med.synth.slices import random_slice
+
+__all__ = ["random_slice"]

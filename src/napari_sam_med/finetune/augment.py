@@ -1,0 +1,61 @@
+"""Heavy augmentation of real slices: window, geometry, contrast and everything a scanner does."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from napari_sam_med.core.windowing import CT_PRESETS
+from napari_sam_med.finetune.real import RealSlice
+from napari_sam_med.synth.appearance import scan, to_grey
+from napari_sam_med.synth.noise import smooth_field
+
+
+def augment(
+    rng: np.random.Generator, source: RealSlice, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """A random view of a real slice: uint8 image and labels, both (size, size)."""
+    low, high = _window(rng, source)
+    unit = np.clip((source.values - low) / max(high - low, 1e-6), -0.2, 1.2)
+    grid = _geometry(rng, source.labels.shape, size)
+    image = map_coordinates(unit, grid, order=1, mode="constant", cval=float(unit.min()))
+    labels = map_coordinates(source.labels, grid, order=0, mode="constant", cval=0)
+    if rng.random() < 0.3:
+        image = gaussian_filter(image, float(rng.uniform(0.3, 1.5)))
+    if rng.random() < 0.5:
+        image = scan(rng, image.astype(np.float32))
+    return to_grey(rng, image.astype(np.float32)), labels
+
+
+def _window(rng: np.random.Generator, source: RealSlice) -> tuple[float, float]:
+    low, high = source.limits
+    if source.is_ct and rng.random() < 0.75:
+        preset = list(CT_PRESETS.values())[int(rng.integers(len(CT_PRESETS)))]
+        if rng.random() < 0.5:
+            preset = CT_PRESETS["soft-tissue"]
+        low, high = preset.limits
+    span = high - low
+    return low + float(rng.normal(0, 0.05)) * span, high + float(rng.normal(0, 0.1)) * span
+
+
+def _geometry(rng: np.random.Generator, shape: tuple[int, ...], size: int) -> NDArray[np.float32]:
+    """Sampling grid (2, size, size) of a random flip, rotation, zoom, shift, stretch and bend."""
+    long = max(shape)
+    zoom = long / size * float(np.exp(rng.uniform(np.log(0.45), np.log(1.15))))
+    angle = float(rng.normal(0, 0.25)) if rng.random() < 0.7 else float(rng.uniform(0, 6.28))
+    stretch = np.exp(rng.normal(0, 0.12, 2))
+    flip = rng.choice((-1.0, 1.0), 2)
+    axis = (np.arange(size, dtype=np.float32) - (size - 1) / 2) * zoom
+    dy, dx = np.meshgrid(axis * stretch[0] * flip[0], axis * stretch[1] * flip[1], indexing="ij")
+    slack = np.maximum(0, np.array(shape) - zoom * size) / 2 + 0.1 * long
+    middle = (np.array(shape) - 1) / 2 + rng.uniform(-1, 1, 2) * slack
+    rows = np.cos(angle) * dy - np.sin(angle) * dx + middle[0]
+    cols = np.sin(angle) * dy + np.cos(angle) * dx + middle[1]
+    if rng.random() < 0.6:
+        bend = float(rng.uniform(0.003, 0.03)) * long
+        rows = rows + smooth_field(rng, (size, size), 4.0) * bend
+        cols = cols + smooth_field(rng, (size, size), 4.0) * bend
+    if rng.random() < 0.2:
+        rows, cols = rows.T, cols.T
+    return np.stack([rows, cols]).astype(np.float32)

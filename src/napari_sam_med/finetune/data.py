@@ -1,0 +1,58 @@
+"""The stream of training samples: procedural slices, mixed with real ones where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import IterableDataset, get_worker_info
+
+from napari_sam_med.finetune.augment import augment
+from napari_sam_med.finetune.real import RealSlice
+from napari_sam_med.finetune.samples import Sample, make_sample
+from napari_sam_med.synth import random_slice
+
+
+def sample_at(
+    index: int, seed: int, size: int, prompts: int, real: Sequence[RealSlice] = (), real_share: float = 0.0
+) -> Sample:
+    """The sample number `index` of the stream with this seed; the same numbers give the same sample."""
+    rng = np.random.default_rng([seed, index])
+    while True:
+        if real and rng.random() < real_share:
+            image, labels = augment(rng, real[int(rng.integers(len(real)))], size)
+        else:
+            image, labels = random_slice(rng, size)
+        sample = make_sample(rng, image, labels, prompts)
+        if sample is not None:
+            return sample
+
+
+class SampleStream(IterableDataset[list[Sample]]):
+    """Endless batches of samples, from batch `start` on, the same for any number of workers."""
+
+    def __init__(
+        self,
+        seed: int,
+        batch: int,
+        size: int,
+        prompts: int,
+        start: int = 0,
+        real: Sequence[RealSlice] = (),
+        real_share: float = 0.0,
+    ) -> None:
+        self.seed, self.batch, self.size, self.prompts, self.start = seed, batch, size, prompts, start
+        self.real, self.real_share = real, real_share
+
+    def __iter__(self) -> Iterator[list[Sample]]:
+        worker = get_worker_info()
+        step, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        number = self.start + step
+        while True:
+            yield [
+                sample_at(
+                    number * self.batch + i, self.seed, self.size, self.prompts, self.real, self.real_share
+                )
+                for i in range(self.batch)
+            ]
+            number += stride

@@ -1,0 +1,114 @@
+"""Real labelled slices for training, from a CSV of image and label pairs."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam_med.core.errors import InputError, SamMedError
+from napari_sam_med.core.geometry import SquareGrid
+from napari_sam_med.core.volume import Volume
+
+log = logging.getLogger(__name__)
+MIN_LABELLED = 30
+
+
+@dataclass(frozen=True, eq=False)
+class RealSlice:
+    """One labelled slice.
+
+    Attributes
+    ----------
+    values : ndarray, shape (rows, cols), float32
+        Voxels as read, on square pixels.
+    labels : ndarray, shape (rows, cols), int32
+    limits : tuple of float
+        0.5 and 99.5 percentiles of the whole volume.
+    is_ct : bool
+        Whether HU windows make sense.
+    group : str
+        Case identifier.
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    limits: tuple[float, float]
+    is_ct: bool
+    group: str
+
+
+def train_rows(pairs: Path) -> list[dict[str, str]]:
+    """Rows of the CSV whose ``split`` is ``train``; other rows are never returned.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or lacks a column.
+    """
+    try:
+        with pairs.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise InputError(
+            f"The list of pairs {pairs} does not exist; leave `pairs` empty to train without it."
+        ) from None
+    missing = {"id", "split", "image", "label"} - set(rows[0] if rows else ())
+    if missing:
+        raise InputError(f"{pairs.name} lacks the columns {', '.join(sorted(missing))}.")
+    return [row for row in rows if row["split"] == "train"]
+
+
+def load_real_slices(pairs: Path) -> list[list[RealSlice]]:
+    """All labelled slices of all planes of the training rows, one list a row; unreadable rows are logged and skipped."""
+    from napari_sam_med.io import read_labels, read_volume
+
+    cases = []
+    for row in train_rows(pairs):
+        try:
+            image = read_volume(pairs.parent / row["image"])
+            labels = read_labels(pairs.parent / row["label"], reference=image, resample=True)
+        except SamMedError as error:
+            log.warning("training pair %s skipped: %s", row["id"], error)
+            continue
+        slices = list(_slices(row, image, labels))
+        if slices:
+            cases.append(slices)
+    return cases
+
+
+def _slices(row: dict[str, str], image: Volume, labels: Volume) -> Any:
+    frame = np.nan_to_num(np.asarray(image.frame(), np.float32))
+    low, high = np.percentile(frame, (0.5, 99.5))
+    is_ct = image.modality == "CT" or row.get("what", "").startswith("CT")
+    for axis in range(3):
+        spacing = image.slice_spacing_mm(axis)
+        if max(spacing) / min(spacing) > 8:  # a 17 mm reformat shows no anatomy
+            continue
+        for index in range(image.shape[axis]):
+            truth = labels.slice(axis, index)
+            if np.count_nonzero(truth) < MIN_LABELLED or min(truth.shape) < 12:
+                continue
+            values = np.nan_to_num(np.asarray(image.slice(axis, index), np.float32))
+            grid = SquareGrid.of((truth.shape[0], truth.shape[1]), spacing)
+            yield RealSlice(
+                grid.to_square(values),
+                nearest_to_square(np.asarray(truth, np.int32), grid),
+                (float(low), float(high)),
+                is_ct,
+                row["id"],
+            )
+
+
+def nearest_to_square(labels: NDArray[np.int32], grid: SquareGrid) -> NDArray[np.int32]:
+    """Nearest-neighbour version of ``SquareGrid.to_square`` for label values."""
+    rows, cols = (
+        np.minimum(((np.arange(n) + 0.5) * old / n).astype(int), old - 1)
+        for n, old in zip(grid.square_shape, grid.shape, strict=True)
+    )
+    return labels[rows[:, None], cols[None]]

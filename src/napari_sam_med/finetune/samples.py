@@ -1,0 +1,126 @@
+"""Training samples: a slice, some of its objects, and a first prompt for each, as a user would give it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, label
+
+from napari_sam_med.core.prompt import tight_box
+
+MIN_PIXELS = 12
+MAX_SHARE = 0.6
+
+KIND_BOX, KIND_POINT, KIND_BOTH = 0, 1, 2
+KIND_ODDS = (0.55, 0.3, 0.15)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One slice with P prompted objects.
+
+    Attributes
+    ----------
+    image : ndarray, shape (H, W), uint8
+    masks : ndarray, shape (P, H, W), bool
+    boxes : ndarray, shape (P, 4), float32
+        Outer edges (r0, c0, r1, c1) of the drawn box, NaN where the prompt has none.
+    clicks : ndarray, shape (P, 3), float32
+        (row, col, 1) of the first click; sign 0 where the prompt has none.
+    windows : ndarray, shape (P, 4), float32
+        Region (centre row, centre col, half height, half width) for prompts without a box.
+    """
+
+    image: NDArray[np.uint8]
+    masks: NDArray[np.bool_]
+    boxes: NDArray[np.float32]
+    clicks: NDArray[np.float32]
+    windows: NDArray[np.float32]
+
+
+def make_sample(
+    rng: np.random.Generator, image: NDArray[np.uint8], labels: NDArray[np.int32], prompts: int
+) -> Sample | None:
+    """Choose objects of a labelled slice and draw a first prompt for each; None when the slice has no object."""
+    masks = [m for m in (_pick(rng, labels) for _ in range(prompts)) if m is not None]
+    if not masks:
+        return None
+    while len(masks) < prompts:
+        masks.append(masks[int(rng.integers(len(masks)))])
+    boxes = np.full((prompts, 4), np.nan, np.float32)
+    clicks = np.zeros((prompts, 3), np.float32)
+    windows = np.zeros((prompts, 4), np.float32)
+    for i, mask in enumerate(masks):
+        kind = int(rng.choice(3, p=KIND_ODDS))
+        if kind != KIND_POINT:
+            boxes[i] = drawn_box(rng, mask)
+        if kind != KIND_BOX:
+            clicks[i] = (*inner_click(rng, mask), 1)
+        windows[i] = _window(rng, image.shape, clicks[i])
+    return Sample(image, np.stack(masks), boxes, clicks, windows)
+
+
+def _pick(rng: np.random.Generator, labels: NDArray[np.int32]) -> NDArray[np.bool_] | None:
+    """One target: all of a label, or one connected piece of it."""
+    values = np.unique(labels)
+    values = values[values > 0]
+    for _ in range(4):
+        if len(values) == 0:
+            return None
+        mask = labels == int(rng.choice(values))
+        if rng.random() < 0.5:
+            pieces, n = label(mask)
+            if n > 1:
+                sizes = np.bincount(pieces.ravel())[1:]
+                mask = pieces == int(rng.choice(n, p=sizes / sizes.sum())) + 1
+        if MIN_PIXELS <= int(mask.sum()) <= MAX_SHARE * mask.size:
+            return mask
+    return None
+
+
+def drawn_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A box as users draw it: tight, loose by up to 20 %, or a little off on each edge; outer edges."""
+    tight = tight_box(mask)
+    assert tight is not None
+    box = np.array(tight, np.float32) + np.array([-0.5, -0.5, 0.5, 0.5], np.float32)
+    height, width = box[2] - box[0], box[3] - box[1]
+    sides = np.array([height, width, height, width], np.float32)
+    style = rng.random()
+    if style < 0.45:
+        shift = np.zeros(4)
+    elif style < 0.7:
+        shift = rng.uniform(0, 0.2, 4) * np.array([-1, -1, 1, 1])
+    else:
+        shift = rng.uniform(-0.1, 0.1, 4)
+    return (box + sides * shift).astype(np.float32)
+
+
+def inner_click(rng: np.random.Generator, mask: NDArray[np.bool_]) -> tuple[float, float]:
+    """A click inside the object: anywhere, at its centre of mass, or at its deepest point."""
+    rows, cols = np.nonzero(mask)
+    style = rng.random()
+    if style < 0.3:
+        centre = round(rows.mean()), round(cols.mean())
+        if mask[centre]:
+            return float(centre[0]), float(centre[1])
+    if style < 0.6:
+        r0, r1, c0, c1 = rows.min(), rows.max() + 1, cols.min(), cols.max() + 1
+        depth = distance_transform_edt(np.pad(mask[r0:r1, c0:c1], 1))
+        row, col = np.unravel_index(int(depth.argmax()), depth.shape)
+        return float(row - 1 + r0), float(col - 1 + c0)
+    pick = int(rng.integers(len(rows)))
+    return float(rows[pick]), float(cols[pick])
+
+
+def _window(
+    rng: np.random.Generator, shape: tuple[int, ...], click: NDArray[np.float32]
+) -> tuple[float, float, float, float]:
+    """Region for a prompt of points: the whole slice or a window of any size around the click."""
+    half = max(shape) / 2
+    if click[2] == 0 or rng.random() < 0.3:
+        return ((shape[0] - 1) / 2, (shape[1] - 1) / 2, half, half)
+    half *= float(np.exp(rng.uniform(np.log(0.08), np.log(0.6))))
+    offset = rng.normal(0, 0.08 * half, 2)
+    return (float(click[0] + offset[0]), float(click[1] + offset[1]), half, half)

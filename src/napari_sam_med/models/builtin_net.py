@@ -1,0 +1,184 @@
+"""Network of the built-in model: one embedding a slice, a small U-shaped decoder on a region around the prompt.
+
+A transformer decoder such as SAM's needs millions of masks to learn what a box means. Here prompts are drawn as maps
+on a fixed grid laid over the region they speak of, so that an object of any size fills the same part of the grid, beside
+the pixels themselves and the slice's features. (Rendered clicks: Sofiiuk et al. 2021, RITM; region features: He et
+al. 2017, RoIAlign; three candidates with predicted IoU: Kirillov et al. 2023, SAM.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+N_CANDIDATES = 3
+FEATURE_STRIDE = 8
+ENCODER_MULTIPLE = 32
+PROMPT_CHANNELS = 14
+
+
+@dataclass(frozen=True)
+class BuiltinConfig:
+    """Widths of the network; stored with the weights.
+
+    Attributes
+    ----------
+    encoder : tuple of int
+        Channels at strides 2, 4, 8, 16 and 32.
+    features : int
+        Channels of the embedding at stride 8.
+    decoder : tuple of int
+        Channels of the decoder at full, half, quarter and eighth of the region grid.
+    grid : int
+        Cells on each side of the region grid (a multiple of 8).
+    """
+
+    encoder: tuple[int, ...] = (24, 48, 96, 144, 192)
+    features: int = 64
+    decoder: tuple[int, ...] = (16, 32, 64, 128)
+    grid: int = 96
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain form for the weights file."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> BuiltinConfig:
+        """Inverse of :meth:`as_dict`."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+class Output(NamedTuple):
+    """Decoder output for P prompts on a grid of R cells a side."""
+
+    logits: Tensor
+    """(P, 3, R, R); candidate 0 is the plain answer, 1 and 2 are alternatives."""
+    iou: Tensor
+    """(P, 3), predicted IoU in 0..1."""
+
+
+def _norm(channels: int) -> nn.Module:
+    return nn.GroupNorm(max(1, channels // 8), channels)
+
+
+class _Block(nn.Module):
+    """Residual pair of 3×3 convolutions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm1 = _norm(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = _norm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        return F.relu(x + self.norm2(self.conv2(y)), inplace=True)
+
+
+class _Conv(nn.Sequential):
+    """Convolution, norm, ReLU."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1, bias=False),
+            _norm(n_out),
+            nn.ReLU(inplace=True),
+        )
+
+
+class Encoder(nn.Module):
+    """Convolutional pyramid fused into one feature map at stride 8."""
+
+    def __init__(self, config: BuiltinConfig) -> None:
+        super().__init__()
+        c2, c4, c8, c16, c32 = config.encoder
+        self.stem = _Conv(1, c2, 2)
+        self.down4 = nn.Sequential(_Conv(c2, c4, 2), _Block(c4))
+        self.down8 = nn.Sequential(_Conv(c4, c8, 2), _Block(c8))
+        self.down16 = nn.Sequential(_Conv(c8, c16, 2), _Block(c16))
+        self.down32 = nn.Sequential(_Conv(c16, c32, 2), _Block(c32))
+        self.lateral8 = nn.Conv2d(c8, config.features, 1)
+        self.lateral16 = nn.Conv2d(c16, config.features, 1)
+        self.lateral32 = nn.Conv2d(c32, config.features, 1)
+        self.fuse16 = _Conv(config.features, config.features)
+        self.fuse8 = nn.Sequential(
+            _Conv(config.features, config.features), nn.Conv2d(config.features, config.features, 1)
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 1, H, W) in -1..1, sides multiples of 32 → (B, features, H/8, W/8)."""
+        x8 = self.down8(self.down4(self.stem(image)))
+        x16 = self.down16(x8)
+        x32 = self.down32(x16)
+        y16 = self.fuse16(self.lateral16(x16) + _up(self.lateral32(x32)))
+        return self.fuse8(self.lateral8(x8) + _up(y16))
+
+
+class Decoder(nn.Module):
+    """U-shaped network over the region grid, with the slice's features entering at a quarter of its resolution."""
+
+    def __init__(self, config: BuiltinConfig) -> None:
+        super().__init__()
+        d1, d2, d4, d8 = config.decoder
+        self.in1 = nn.Sequential(_Conv(PROMPT_CHANNELS, d1), _Conv(d1, d1))
+        self.in2 = nn.Sequential(_Conv(d1, d2, 2), _Conv(d2, d2))
+        self.in4 = _Conv(d2, d4, 2)
+        self.join4 = _Conv(d4 + config.features, d4)
+        self.in8 = nn.Sequential(_Conv(d4, d8, 2), _Block(d8))
+        self.context = nn.Linear(d8, d8)
+        self.out8 = _Block(d8)
+        self.out4 = nn.Sequential(_Conv(d8 + d4, d4), _Conv(d4, d4))
+        self.out2 = nn.Sequential(_Conv(d4 + d2, d2), _Conv(d2, d2))
+        self.out1 = nn.Sequential(_Conv(d2 + d1, d1), nn.Conv2d(d1, N_CANDIDATES, 3, padding=1))
+        self.iou = nn.Sequential(
+            nn.Linear(d8 + d4 + d2 + 3 * N_CANDIDATES, 64), nn.ReLU(inplace=True), nn.Linear(64, N_CANDIDATES)
+        )
+
+    def forward(self, maps: Tensor, features: Tensor) -> Output:
+        """Decode P prompts.
+
+        Parameters
+        ----------
+        maps : Tensor, shape (P, PROMPT_CHANNELS, R, R)
+            Image and prompt maps on the region grid.
+        features : Tensor, shape (P, features, R/4, R/4)
+            The embedding sampled on the region grid.
+        """
+        x1 = self.in1(maps)
+        x2 = self.in2(x1)
+        x4 = self.join4(torch.cat([self.in4(x2), features], 1))
+        x8 = self.in8(x4)
+        x8 = self.out8(x8 + self.context(x8.mean((2, 3)))[:, :, None, None])
+        y4 = self.out4(torch.cat([_up(x8), x4], 1))
+        y2 = self.out2(torch.cat([_up(y4), x2], 1))
+        logits = self.out1(torch.cat([_up(y2), x1], 1))
+        summary = torch.cat([x8.mean((2, 3)), y4.mean((2, 3)), y2.mean((2, 3)), _mask_summary(logits)], 1)
+        return Output(logits, torch.sigmoid(self.iou(summary)))
+
+
+def _mask_summary(logits: Tensor) -> Tensor:
+    """How sure each candidate is: area, doubtful part of it, agreement with the plain answer; (P, 9)."""
+    p = torch.sigmoid(logits.detach())
+    area = p.mean((2, 3))
+    doubt = (p * (1 - p)).sum((2, 3)) / (p.sum((2, 3)) + 1.0)
+    overlap = torch.minimum(p, p[:, :1]).sum((2, 3)) / (torch.maximum(p, p[:, :1]).sum((2, 3)) + 1e-3)
+    return torch.cat([area, doubt, overlap], 1)
+
+
+def _up(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+class BuiltinNet(nn.Module):
+    """Encoder and decoder with their configuration."""
+
+    def __init__(self, config: BuiltinConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or BuiltinConfig()
+        self.encoder = Encoder(self.config)
+        self.decoder = Decoder(self.config)

@@ -1,0 +1,187 @@
+"""Random label maps: bodies with organs, cells, nested shapes, rings, tubes and scattered parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from napari_sam_med.synth.noise import rough_field, smooth_field, warp_labels
+
+Labels = NDArray[np.int32]
+Mask = NDArray[np.bool_]
+
+
+def random_labels(rng: np.random.Generator, size: int) -> Labels:
+    """A label map, shape (size, size), of one of several kinds, with further objects laid over it; 0 is background."""
+    base = _BASES[rng.choice(len(_BASES), p=_BASE_ODDS)](rng, size)
+    top = int(base.max())
+    for _ in range(int(rng.integers(0, 9))):
+        painter = _OBJECTS[rng.choice(len(_OBJECTS), p=_OBJECT_ODDS)]
+        mask, core = painter(rng, size)
+        if rng.random() < 0.25 and mask.any():  # a lesion keeps to the organ it lies in
+            rows, cols = np.nonzero(mask)
+            middle = len(rows) // 2
+            mask &= base == base[rows[middle], cols[middle]]
+        top += 1
+        base[mask] = top
+        if core is not None:
+            top += 1
+            base[core & mask] = top
+    if rng.random() < 0.6:
+        base = warp_labels(rng, base, float(rng.uniform(0.002, 0.02)))
+    return base
+
+
+def _polar(
+    rng: np.random.Generator, size: int, centre: tuple[float, float], radius: float, aspect: float
+) -> NDArray[np.float32]:
+    """Distance of each pixel to `centre` in units of a wavy, elliptic outline (inside: below 1)."""
+    angle = float(rng.uniform(0, np.pi))
+    rows, cols = np.indices((size, size), dtype=np.float32)
+    dy, dx = rows - centre[0], cols - centre[1]
+    u = (np.cos(angle) * dy + np.sin(angle) * dx) / radius
+    v = (-np.sin(angle) * dy + np.cos(angle) * dx) / (radius * aspect)
+    theta = np.arctan2(v, u)
+    outline = np.ones_like(theta)
+    for order in range(2, int(rng.integers(3, 8))):
+        outline += float(rng.normal(0, 0.28 / order)) * np.cos(order * theta + float(rng.uniform(0, 6.28)))
+    return np.hypot(u, v) / np.maximum(outline, 0.25)
+
+
+def _centre(rng: np.random.Generator, size: int) -> tuple[float, float]:
+    low, high = (-0.02, 1.02) if rng.random() < 0.2 else (0.12, 0.88)
+    return float(rng.uniform(low, high) * size), float(rng.uniform(low, high) * size)
+
+
+def _radius(rng: np.random.Generator, size: int) -> float:
+    return float(np.exp(rng.uniform(np.log(0.02), np.log(0.28))) * size)
+
+
+def blob(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
+    """A compact, wavy ellipse, at times with a core of its own (necrosis, nucleus)."""
+    distance = _polar(rng, size, _centre(rng, size), _radius(rng, size), float(rng.uniform(0.35, 1.0)))
+    core = distance < rng.uniform(0.3, 0.8) if rng.random() < 0.2 else None
+    return distance < 1, core
+
+
+def ring(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
+    """A wall around a lumen: heart muscle, bowel, skull, vessel wall."""
+    distance = _polar(
+        rng, size, _centre(rng, size), max(_radius(rng, size), 0.05 * size), float(rng.uniform(0.5, 1))
+    )
+    hole = distance < rng.uniform(0.45, 0.85)
+    if rng.random() < 0.5:
+        return (distance < 1) & ~hole, None
+    return distance < 1, hole
+
+
+def tube(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
+    """A band along a random smooth path: vessel, cord, bowel loop, airway."""
+    t = np.linspace(0, 1, 4)
+    start, end = np.array(_centre(rng, size)), np.array(_centre(rng, size))
+    knots = (
+        start + (end - start) * t[:, None] + rng.normal(0, 0.12 * size, (4, 2)) * np.sin(np.pi * t)[:, None]
+    )
+    fine = np.linspace(0, 1, 3 * size)
+    path = np.stack([np.polyval(np.polyfit(t, knots[:, a], 3), fine) for a in range(2)], 1)
+    cells = np.rint(path).astype(int)
+    cells = cells[((cells >= 0) & (cells < size)).all(1)]
+    line = np.ones((size, size), bool)
+    line[cells[:, 0], cells[:, 1]] = False
+    if line.all():
+        return blob(rng, size)
+    width = float(np.exp(rng.uniform(np.log(1.2), np.log(0.06 * size))))
+    return distance_transform_edt(line) < width, None
+
+
+def island(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
+    """One blob of a thresholded field: lobed, concave, ragged."""
+    field = rough_field(rng, (size, size), float(rng.uniform(3, 9)), int(rng.integers(1, 4)))
+    window = _polar(rng, size, _centre(rng, size), 1.6 * _radius(rng, size), float(rng.uniform(0.5, 1.0)))
+    return (field + (1 - window) * 2) > 0.6, None
+
+
+def parts(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
+    """Two to five pieces of one target: ribs, kidneys, metastases."""
+    total = np.zeros((size, size), bool)
+    radius, aspect = min(_radius(rng, size), 0.1 * size), float(rng.uniform(0.4, 1.0))
+    middle, spread = _centre(rng, size), float(rng.uniform(0.05, 0.2)) * size
+    for _ in range(int(rng.integers(2, 5))):
+        place = (middle[0] + float(rng.normal(0, spread)), middle[1] + float(rng.normal(0, spread)))
+        total |= _polar(rng, size, place, radius, aspect) < 1
+    return total, None
+
+
+def _cells(rng: np.random.Generator, size: int) -> Labels:
+    """Warped noise: the largest of several smooth fields at each pixel."""
+    n = int(rng.integers(3, 12))
+    cells = float(rng.uniform(2, 8))
+    fields = np.stack([smooth_field(rng, (size, size), cells) for _ in range(n)])
+    return fields.argmax(0).astype(np.int32)
+
+
+def _voronoi(rng: np.random.Generator, size: int) -> Labels:
+    """Voronoi cells with wavy borders."""
+    n = int(rng.integers(5, 30))
+    seeds = rng.uniform(0, size, (n, 2)).astype(np.float32)
+    rows, cols = np.indices((size, size), dtype=np.float32)
+    waves = [smooth_field(rng, (size, size), 6.0) * float(rng.uniform(0, 0.03)) * size for _ in range(2)]
+    square = ((rows + waves[0])[..., None] - seeds[:, 0]) ** 2 + (
+        (cols + waves[1])[..., None] - seeds[:, 1]
+    ) ** 2
+    return square.argmin(-1).astype(np.int32)
+
+
+def _plain(rng: np.random.Generator, size: int) -> Labels:
+    return np.zeros((size, size), np.int32)
+
+
+def _body(rng: np.random.Generator, size: int) -> Labels:
+    """A body in air: skin, fat, a cavity full of organs, bones, gas."""
+    labels = np.zeros((size, size), np.int32)
+    middle = size / 2 + float(rng.normal(0, 0.04)) * size, size / 2 + float(rng.normal(0, 0.04)) * size
+    distance = _polar(rng, size, middle, float(rng.uniform(0.3, 0.55)) * size, float(rng.uniform(0.65, 1.0)))
+    cavity = distance < rng.uniform(0.75, 0.92)
+    labels[distance < 1] = 1
+    labels[cavity] = 2
+    top = 2
+    for _ in range(int(rng.integers(4, 14))):
+        place = _place_in(rng, cavity)
+        organ = (
+            _polar(rng, size, place, float(rng.uniform(0.03, 0.2)) * size, float(rng.uniform(0.4, 1.0))) < 1
+        )
+        top += 1
+        free = organ & (labels == 2) if rng.random() < 0.7 else organ & cavity
+        labels[free] = top
+    if rng.random() < 0.5:  # a shell of bone: skull, ribs
+        rim = (distance < 1) & ~cavity & (smooth_field(rng, (size, size), 8.0) > rng.uniform(-2.5, 0.8))
+        top += 1
+        labels[rim] = top
+    if rng.random() < 0.3:  # the table under the patient
+        row = int(size * rng.uniform(0.85, 0.97))
+        top += 1
+        labels[row : row + int(rng.integers(1, 4))] = top
+    return labels
+
+
+def _place_in(rng: np.random.Generator, mask: Mask) -> tuple[float, float]:
+    rows, cols = np.nonzero(mask)
+    if len(rows) == 0:
+        return mask.shape[0] / 2, mask.shape[1] / 2
+    pick = int(rng.integers(len(rows)))
+    return float(rows[pick]), float(cols[pick])
+
+
+_BASES: tuple[Callable[[np.random.Generator, int], Labels], ...] = (_body, _cells, _voronoi, _plain)
+_BASE_ODDS = (0.45, 0.25, 0.15, 0.15)
+_OBJECTS: tuple[Callable[[np.random.Generator, int], tuple[Mask, Mask | None]], ...] = (
+    blob,
+    ring,
+    tube,
+    island,
+    parts,
+)
+_OBJECT_ODDS = (0.42, 0.16, 0.14, 0.18, 0.10)
