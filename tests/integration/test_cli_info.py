@@ -46,8 +46,8 @@ def test_labels_are_counted(tmp_path, capsys):
     data[0], data[1, 0] = 1, 7
     _, out, _ = info(capsys, save(tmp_path / "labels.nii.gz", data))
     rows = [line.split() for line in out.splitlines()]
-    assert ["1", "30", "0.14"] in rows  # 30 voxels of 4.5 mm³
-    assert ["7", "6", "0.03"] in rows
+    assert ["1", "30", "0.135"] in rows  # 30 voxels of 4.5 mm³
+    assert ["7", "6", "0.027"] in rows
 
 
 def test_an_image_of_many_values_has_no_label_table(tmp_path, capsys):

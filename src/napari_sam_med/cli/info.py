@@ -102,7 +102,7 @@ def _print_labels(volume: Volume) -> None:
     console.table(
         ("label", "name", "voxels", "ml"),
         [
-            (str(value), volume.label_names.get(int(value), ""), str(count), f"{count * volume.voxel_ml:.2f}")
+            (str(value), volume.label_names.get(int(value), ""), str(count), f"{count * volume.voxel_ml:.3f}")
             for value, count in zip(values, counts, strict=True)
             if value != 0
         ],
