@@ -94,9 +94,11 @@ class DiskStore:
             try:
                 temporary.write_bytes(content)
                 os.replace(temporary, path)
-            except OSError:
+            except OSError as error:
                 with contextlib.suppress(OSError):
                     temporary.unlink(missing_ok=True)
+                if isinstance(error, PermissionError) and path.is_file():
+                    return  # Windows: somebody reads the same embedding just now, so it is there
                 raise
             self._bytes += len(content) - replaced
             if self._bytes > self.budget:

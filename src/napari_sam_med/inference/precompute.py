@@ -11,6 +11,8 @@ from napari_sam_med.core.windowing import Window
 from napari_sam_med.inference.session import Session
 from napari_sam_med.inference.slices import slice_image
 
+_COUNT_AT_ONCE = 16
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -18,6 +20,8 @@ class Estimate:
 
     Attributes
     ----------
+    counted : int
+        Slices looked at so far; the estimate is whole when it is `total`.
     total : int
         Slices asked for.
     missing : int
@@ -26,9 +30,15 @@ class Estimate:
         What the missing ones will take on disk.
     """
 
+    counted: int
     total: int
     missing: int
     bytes: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether all slices are counted."""
+        return self.counted == self.total
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,9 @@ def estimate(
     time_point: int = 0,
     indices: Iterable[int] | None = None,
 ) -> Iterator[Estimate]:
-    """Count the slices that are not in the cache; yields once, so that the model thread can run it as steps.
+    """Count the slices that are not in the cache; the last item is whole.
+
+    A long volume takes a second or more, so there are items in between at which the model thread can answer a prompt.
 
     Parameters
     ----------
@@ -87,12 +99,23 @@ def estimate(
         Time point of a 4D volume.
     indices : iterable of int, optional
         Slices; all when not given.
+
+    Yields
+    ------
+    Estimate
+        Of the slices counted so far.
     """
     number = axis_number(axis)
+    spacing = volume.slice_spacing_mm(number)
     wanted = list(range(volume.shape[number]) if indices is None else indices)
-    images = (slice_image(volume, number, index, window, time_point) for index in wanted)
-    missing = [image.shape for image in images if not session.is_cached(image)]
-    yield Estimate(len(wanted), len(missing), session.estimate(missing, volume.slice_spacing_mm(number)))
+    missing = size = 0
+    for counted, index in enumerate(wanted, start=1):
+        image = slice_image(volume, number, index, window, time_point)
+        if not session.is_cached(image):
+            missing += 1
+            size += session.estimate([image.shape], spacing)
+        if counted % _COUNT_AT_ONCE == 0 or counted == len(wanted):
+            yield Estimate(counted, len(wanted), missing, size)
 
 
 def precompute(

@@ -113,7 +113,7 @@ class _ProgressBar:
         self._report = report
 
     def update(self, amount: int) -> None:
-        self._done += amount
+        self._done = min(self._done + amount, self.total)  # pooch counts the last block as a whole one
         self._report(self._done, self.total)
 
     def reset(self) -> None:
@@ -135,7 +135,7 @@ def _download(spec: ModelSpec, target: Path, progress: Progress | None) -> None:
             known_hash=f"sha256:{spec.sha256}",
             path=target.parent,
             fname=target.name,
-            downloader=pooch.HTTPDownloader(progressbar=bar, timeout=30),
+            downloader=pooch.HTTPDownloader(progressbar=bar, chunk_size=2**18, timeout=30),
         )
     except Cancelled:
         raise
