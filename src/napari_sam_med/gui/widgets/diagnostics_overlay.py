@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels, Layer
+from napari.layers import Labels, Layer, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
+from skimage.measure import find_contours
 
 from napari_sam_med.gui.layers import go_to_slice
+from napari_sam_med.gui.state import bare
 
 ERRORS_NAME = "Errors"
-TRUTH_NAME = "Truth outline"
-PREDICTION_NAME = "Prediction outline"
-OVERLAY_NAMES = (ERRORS_NAME, TRUTH_NAME, PREDICTION_NAME)
+OUTLINES_NAME = "Outlines"
+OVERLAY_NAMES = (ERRORS_NAME, OUTLINES_NAME)
 
 MISSED, EXTRA = 1, 2
+_MAX_OUTLINES = 200
 # Told apart by colour-blind eyes, on grey tissue and on black air (Okabe & Ito's orange, sky blue, yellow; a green).
 MISSED_COLOUR = "#ff8c1a"
 EXTRA_COLOUR = "#4db8ff"
@@ -32,31 +35,31 @@ def error_map(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArra
     return errors
 
 
-def legend_html(text_colour: str = "") -> str:
+def legend_html() -> str:
     """Colours of the overlay as a line of rich text for a label."""
     entries = (
         ("■", MISSED_COLOUR, "missed"),
         ("■", EXTRA_COLOUR, "extra"),
-        ("▢", TRUTH_COLOUR, "truth"),
-        ("▢", PREDICTION_COLOUR, "prediction"),
+        ("○", TRUTH_COLOUR, "truth"),
+        ("○", PREDICTION_COLOUR, "prediction"),
     )
-    marks = [f"<span style='color:{colour}; font-size:large'>{mark}</span>&nbsp;{text}" for mark, colour, text in entries]
+    marks = [f"<span style='color:{colour}'>{mark}</span>&nbsp;{text}" for mark, colour, text in entries]
     return "&nbsp;&nbsp; ".join(marks)
 
 
 class FailureView:
-    """Layers of its own that show one object of one slice; the user's layers are hidden meanwhile, not changed.
+    """Two layers of its own that show one object of one slice; the user's labels are hidden meanwhile, not changed.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Gets up to three Labels layers, made when first needed.
+        Gets a Labels layer of the errors and a Shapes layer of the outlines, made when first needed.
     """
 
     def __init__(self, viewer: Any) -> None:
-        self._viewer = viewer
+        self._viewer_ref = weakref.ref(bare(viewer))
         self._hidden: list[Layer] = []
-        self._filled: tuple[Any, ...] | None = None
+        self._filled: tuple[int, int] | None = None
 
     def show(
         self,
@@ -65,7 +68,6 @@ class FailureView:
         index: int,
         truth: NDArray[np.bool_] | None,
         prediction: NDArray[np.bool_] | None,
-        time: int = 0,
     ) -> None:
         """Go to a slice and show what is known about it.
 
@@ -73,23 +75,16 @@ class FailureView:
         ----------
         reference : Layer
             Whose grid the masks lie on.
-        axis, index, time : int
+        axis, index : int
             The slice.
         truth, prediction : ndarray of bool, shape (rows, cols), optional
             The object in this slice; errors are shown where both are known.
         """
-        errors = None if truth is None or prediction is None else error_map(prediction, truth)
         self._hide_others()
-        self._fill(ERRORS_NAME, reference, axis, index, errors)
-        self._fill(TRUTH_NAME, reference, axis, index, truth)
-        self._fill(PREDICTION_NAME, reference, axis, index, prediction)
-        self._filled = (axis, index)
-        self.go(reference, axis, index, time)
-
-    def go(self, reference: Layer, axis: int, index: int, time: int = 0) -> None:
-        """Only go to the slice; the view is fitted when the plane changes."""
+        self._show_errors(reference, axis, index, truth, prediction)
+        self._show_outlines(reference, axis, index, truth, prediction)
         before = tuple(self._viewer.dims.order)
-        go_to_slice(self._viewer, reference, axis, index, time)
+        go_to_slice(self._viewer, reference, axis, index)
         if tuple(self._viewer.dims.order) != before:
             self._viewer.reset_view()
 
@@ -101,11 +96,11 @@ class FailureView:
         for layer in self._hidden:
             layer.visible = True
         self._hidden = []
+        self._filled = None
 
     @property
-    def shown(self) -> bool:
-        """Whether any layer of the overlay is in the viewer."""
-        return any(name in self._viewer.layers for name in OVERLAY_NAMES)
+    def _viewer(self) -> Any:
+        return self._viewer_ref()
 
     def _hide_others(self) -> None:
         for layer in self._viewer.layers:
@@ -113,61 +108,104 @@ class FailureView:
                 layer.visible = False
                 self._hidden.append(layer)
 
-    def _fill(
-        self, name: str, reference: Layer, axis: int, index: int, values: NDArray[Any] | None
+    def _show_errors(
+        self,
+        reference: Layer,
+        axis: int,
+        index: int,
+        truth: NDArray[np.bool_] | None,
+        prediction: NDArray[np.bool_] | None,
     ) -> None:
-        layer = self._layer(name, reference, needed=values is not None)
-        if layer is None:
-            return
-        if self._filled is not None:
-            old_axis, old_index = self._filled
-            if old_index < layer.data.shape[old_axis]:
-                layer.data[_at(old_axis, old_index)] = 0
-        if values is not None:
-            layer.data[_at(axis, index)] = values
-        layer.visible = values is not None
-        layer.refresh()
-
-    def _layer(self, name: str, reference: Layer, needed: bool) -> Labels | None:
         shape = tuple(reference.data.shape[-3:])
-        placed = {"scale": tuple(reference.scale[-3:]), "translate": tuple(reference.translate[-3:])}
-        layer = self._viewer.layers[name] if name in self._viewer.layers else None
-        if layer is not None and (layer.data.shape != shape or not _same_place(layer, placed)):
+        layer = self._layer(ERRORS_NAME)
+        place = {"scale": reference.scale[-3:], "translate": reference.translate[-3:]}
+        if layer is not None and not (
+            layer.data.shape == shape and all(np.allclose(getattr(layer, k), v) for k, v in place.items())
+        ):
             self._viewer.layers.remove(layer)
             layer = None
-        if layer is not None or not needed:
-            return layer
-        active = self._viewer.layers.selection.active
-        layer = Labels(
-            np.zeros(shape, np.uint8),
-            name=name,
-            colormap=_colours(name),
-            opacity=0.65 if name == ERRORS_NAME else 1.0,
+        if layer is None:
+            colours = {None: np.zeros(4), 0: np.zeros(4), MISSED: MISSED_COLOUR, EXTRA: EXTRA_COLOUR}
+            layer = Labels(
+                np.zeros(shape, np.uint8),
+                name=ERRORS_NAME,
+                colormap=DirectLabelColormap(color_dict=colours),
+                opacity=0.6,
+                units=reference.units[-3:],
+                axis_labels=reference.axis_labels[-3:],
+                **place,
+            )
+            self._add(layer)
+        elif self._filled is not None:
+            layer.data[_at(*self._filled)] = 0
+        if truth is not None and prediction is not None:
+            layer.data[_at(axis, index)] = error_map(prediction, truth)
+        self._filled = (axis, index)
+        layer.visible = True
+        layer.refresh()
+
+    def _show_outlines(
+        self,
+        reference: Layer,
+        axis: int,
+        index: int,
+        truth: NDArray[np.bool_] | None,
+        prediction: NDArray[np.bool_] | None,
+    ) -> None:
+        """Lines are drawn in square units of the finer in-plane spacing, so that they are equally thin both ways."""
+        scale = np.array(reference.scale[-3:], float)
+        in_plane = [a for a in range(3) if a != axis]
+        unit = float(np.abs(scale[in_plane]).min())
+        stretch = scale[in_plane] / unit
+        paths, colours = [], []
+        for mask, colour in ((truth, TRUTH_COLOUR), (prediction, PREDICTION_COLOUR)):
+            for line in [] if mask is None else outlines(mask):
+                path = np.full((len(line), 3), float(index))
+                path[:, in_plane] = line * stretch
+                paths.append(path)
+                colours.append(colour)
+        layer = self._layer(OUTLINES_NAME)
+        if layer is not None:
+            self._viewer.layers.remove(layer)
+        scale[in_plane] = unit
+        layer = Shapes(
+            ndim=3,
+            name=OUTLINES_NAME,
+            scale=scale,
+            translate=reference.translate[-3:],
             units=reference.units[-3:],
             axis_labels=reference.axis_labels[-3:],
-            **placed,
         )
+        if paths:
+            width = 0.4 * float(stretch.min())
+            layer.add_paths(paths, edge_width=width, edge_color=colours)
+        self._add(layer)
+
+    def _layer(self, name: str) -> Any:
+        return next((layer for layer in self._viewer.layers if layer.name == name), None)
+
+    def _add(self, layer: Layer) -> None:
+        """Add a layer of ours without taking the user's layer out of his hand."""
+        active = self._viewer.layers.selection.active
         layer.editable = False
-        if name != ERRORS_NAME:
-            layer.contour = 1
         self._viewer.add_layer(layer)
-        if active is not None:
+        if active is not None and active in self._viewer.layers:
             self._viewer.layers.selection.active = active
-        return layer
 
 
-def _colours(name: str) -> DirectLabelColormap:
-    transparent = np.zeros(4, np.float32)
-    colours: dict[int | None, Any] = {None: transparent, 0: transparent}
-    if name == ERRORS_NAME:
-        colours |= {MISSED: MISSED_COLOUR, EXTRA: EXTRA_COLOUR}
-    else:
-        colours[1] = TRUTH_COLOUR if name == TRUTH_NAME else PREDICTION_COLOUR
-    return DirectLabelColormap(color_dict=colours)
+def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Closed outlines of a mask, holes too, in (row, col); the longest ones if there are very many."""
+    padded = np.pad(mask, 1).astype(np.float32)
+    found = [line - 1.0 for line in find_contours(padded, 0.5)]
+    return sorted(found, key=len, reverse=True)[:_MAX_OUTLINES]
 
 
-def _same_place(layer: Layer, placed: dict[str, tuple[float, ...]]) -> bool:
-    return bool(np.allclose(layer.scale, placed["scale"]) and np.allclose(layer.translate, placed["translate"]))
+_views: weakref.WeakKeyDictionary[Any, FailureView] = weakref.WeakKeyDictionary()
+
+
+def failure_view(viewer: Any) -> FailureView:
+    """The one failure view of a viewer, shared by its panels."""
+    return _views.setdefault(bare(viewer), FailureView(viewer))
 
 
 def _at(axis: int, index: int) -> tuple[Any, ...]:

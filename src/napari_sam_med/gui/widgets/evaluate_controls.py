@@ -17,10 +17,11 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
+
+from napari_sam_med.gui.state import bare
 
 
 class LayerChooser(QComboBox):
@@ -71,8 +72,15 @@ class LayerChooser(QComboBox):
 
     def choose(self, layer: Layer | None) -> None:
         """Choose a layer that is in the list; others are ignored."""
-        if layer in self._layers:
-            self.setCurrentIndex(self._layers.index(layer))
+        if bare(layer) in self._layers:
+            self.setCurrentIndex(self._layers.index(bare(layer)))
+
+    def choose_other_than(self, layer: Layer | None) -> None:
+        """Choose the first layer that is not this one, if there is any."""
+        for other in self._layers:
+            if other is not layer:
+                self.choose(other)
+                return
 
     def disconnect_viewer(self) -> None:
         """Stop following the viewer; called when the panel closes."""
@@ -110,7 +118,7 @@ class LayerChooser(QComboBox):
         return 0 if layers else -1
 
 
-class ManyChooser(QToolButton):
+class ManyChooser(QPushButton):
     """A button with a menu of things that can each be ticked ("All labels", "S2, S5")."""
 
     changed = Signal()
@@ -123,8 +131,7 @@ class ManyChooser(QToolButton):
         self._menu.setToolTipsVisible(True)
         self._actions: list[tuple[Any, str, QAction]] = []
         self.setMenu(self._menu)
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        self.setStyleSheet("QPushButton { text-align: left; padding-left: 6px; }")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._show()
 
@@ -146,6 +153,11 @@ class ManyChooser(QToolButton):
     def values(self) -> list[Any]:
         """What is ticked, in the order offered."""
         return [value for value, _, action in self._actions if action.isChecked()]
+
+    @property
+    def count(self) -> int:
+        """How many things are offered."""
+        return len(self._actions)
 
     def set_values(self, values: Iterable[Any]) -> None:
         """Tick exactly these."""

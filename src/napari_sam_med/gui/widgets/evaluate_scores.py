@@ -23,7 +23,7 @@ class MaskKey(NamedTuple):
     strategy: str
     rule: str
     axis: int
-    index: int
+    slice: int
     label: int
 
 
@@ -64,6 +64,8 @@ class Scores:
         The layers they are about, where known.
     masks : MaskStore
         Simulated predictions; empty for scores from a file.
+    from_file : bool
+        Read from a CSV, which knows no layers.
     """
 
     frame: pd.DataFrame
@@ -72,6 +74,7 @@ class Scores:
     truth: Any = None
     prediction: Any = None
     masks: MaskStore = field(default_factory=MaskStore)
+    from_file: bool = False
 
 
 class ScoreBoard:
@@ -116,5 +119,7 @@ def read_scores(path: Path) -> Scores:
             f"{path.name} has no column {', '.join(missing)}; expected scores by slice, as Evaluate exports them."
         )
     if not pd.api.types.is_numeric_dtype(frame["dice"]):
-        raise InputError(f"The column dice of {path.name} has values that are not numbers; choose a scores.csv.")
-    return Scores(frame, path.name)
+        raise InputError(
+            f"The column dice of {path.name} has values that are not numbers; choose a scores.csv."
+        )
+    return Scores(frame, path.name, from_file=True)

@@ -208,7 +208,12 @@ class FigurePanel(QWidget):
                 continue
             dots, i = found
             x, y = [dots.x[i]], [dots.y[i]]
-            style = {"markersize": 13, "markerfacecolor": "none", "markeredgewidth": 2, "zorder": 10}
+            style: dict[str, Any] = {
+                "markersize": 13,
+                "markerfacecolor": "none",
+                "markeredgewidth": 2,
+                "zorder": 10,
+            }
             self._ring += dots.axes.plot(
                 x,
                 y,

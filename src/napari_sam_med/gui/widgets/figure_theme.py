@@ -16,8 +16,8 @@ class Palette:
 
     Attributes
     ----------
-    background, text, muted, line, grid, accent : str
-        Hex colours: the figure, its writing, secondary writing, axes, grid lines, the chosen dot.
+    background, text, muted, line, grid, dots, accent : str
+        Hex colours: the figure, its writing, secondary writing, axes, grid lines, dots, the chosen dot.
     points : float
         Size of the writing, in points.
     """
@@ -27,11 +27,12 @@ class Palette:
     muted: str
     line: str
     grid: str
+    dots: str
     accent: str
     points: float
 
 
-PRINT = Palette("#ffffff", "#1e1e21", "#4a4a50", "#6b6b70", "#dddddd", "#d1495b", 9.0)
+PRINT = Palette("#ffffff", "#1e1e21", "#4a4a50", "#6b6b70", "#dddddd", "#0072b2", "#d55e00", 9.0)
 """What exported figures look like, whatever the theme on screen."""
 
 
@@ -45,6 +46,7 @@ def palette_of(theme_name: str) -> Palette:
         muted="#b6b9bf" if dark else "#55565b",
         line="#8b919b" if dark else "#6b6b70",
         grid="#3c4250" if dark else "#cfcbc9",
+        dots="#56b4e9" if dark else "#0072b2",
         accent="#ff9f43" if dark else "#c8371f",
         points=max(8.0, float(theme.font_size.removesuffix("pt"))),
     )

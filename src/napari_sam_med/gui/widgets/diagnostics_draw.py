@@ -1,0 +1,93 @@
+"""What the figures of the Diagnostics panel show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from napari_sam_med.evaluation.statistics import Correlation
+from napari_sam_med.factors import FACTORS
+from napari_sam_med.gui.widgets.figure import Dots
+from napari_sam_med.gui.widgets.figure_theme import Palette
+from napari_sam_med.plots import Colors, scatter
+
+
+def draw_scatter(
+    figure: Figure, palette: Palette, table: pd.DataFrame, factor: str, correlation: Correlation
+) -> Sequence[Dots]:
+    """Dice against one factor, rho and n in the title; keys of the dots are positions in `table`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Numbered 0..n-1, with ``dice`` and the factor.
+    """
+    axes = figure.add_subplot()
+    known = FACTORS.get(factor)
+    label = f"{known.title} ({known.unit})" if known.unit else known.title
+    title = f"Dice against {known.title.lower()}: {correlation_text(correlation)}"
+    shown = scatter(
+        axes, table, factor, "dice", x_label=label, y_label="Dice", title=title, colors=colors(palette)
+    )
+    if not shown:
+        return ()
+    axes.set_ylim(-0.04, 1.04)
+    axes.grid(True, linewidth=0.6)
+    axes.set_axisbelow(True)
+    places = np.array(shown, dtype=int)
+    x, y = (table[name].to_numpy(float)[places] for name in (factor, "dice"))
+    if np.ptp(x) > 0 and x.min() > 0 and x.max() / x.min() > 30:
+        axes.set_xscale("log")  # sizes span decades; on a straight axis all but the largest lie on a heap
+    return (Dots(axes, x, y, places.tolist()),)
+
+
+def draw_overview(
+    figure: Figure, palette: Palette, correlations: Mapping[str, Correlation], chosen: str | None
+) -> Sequence[Dots]:
+    """Spearman's rho of Dice with each factor as bars; keys are the factors' names."""
+    axes = figure.add_subplot()
+    names = list(correlations)
+    rho = np.array([correlations[name].rho for name in names])
+    places = np.arange(len(names))[::-1]
+    fill = [palette.accent if name == chosen else palette.dots for name in names]
+    axes.barh(places, np.nan_to_num(rho), height=0.62, color=fill)
+    for place, name in zip(places, names, strict=True):
+        value = correlations[name].rho
+        right = math.isnan(value) or value >= 0
+        text = rho_text(value)
+        axes.annotate(
+            text,
+            (0.0 if math.isnan(value) else value, place),
+            xytext=(4 if right else -4, 0),
+            textcoords="offset points",
+            ha="left" if right else "right",
+            va="center",
+            color=palette.text,
+        )
+    axes.set_yticks(places, [FACTORS.get(name).title for name in names])
+    axes.set_xlim(-1.25, 1.25)
+    axes.set_xticks([-1, 0, 1])
+    axes.axvline(0, color=palette.line, linewidth=0.8)
+    axes.tick_params(axis="y", length=0)
+    n = [correlations[name].n_valid for name in names]
+    axes.set_title(f"Spearman's ρ with Dice, n = {max(n)}")
+    return (Dots(axes, np.zeros(len(names)), places.astype(float), names, whole_row=True),)
+
+
+def colors(palette: Palette) -> Colors:
+    """The palette as the plots take it."""
+    return Colors(palette.dots, palette.accent, palette.text, palette.muted)
+
+
+def correlation_text(correlation: Correlation) -> str:
+    """ "ρ = −0.42, n = 120"."""
+    return f"ρ = {rho_text(correlation.rho)}, n = {correlation.n_valid}"
+
+
+def rho_text(rho: float) -> str:
+    """Two decimals with a true minus; "–" where there is no correlation to speak of."""
+    return "–" if math.isnan(rho) else f"{rho:.2f}".replace("-", "−")

@@ -1,0 +1,157 @@
+"""The tables that the Evaluate panel shows, made from rows of scores; plain pandas, no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from napari_sam_med.evaluation.compare import COLUMNS as COMPARED
+from napari_sam_med.evaluation.table import summary
+from napari_sam_med.factors import FACTORS
+from napari_sam_med.gui.widgets.evaluate_results import Level
+from napari_sam_med.gui.widgets.table_model import Column, cell_text
+from napari_sam_med.metrics import METRICS
+
+SHOWN_METRICS = ("dice", "jaccard", "hd95_mm", "assd_mm")
+_SHORT = {"dice": "Dice", "jaccard": "Jaccard", "hd95_mm": "HD95 (mm)", "assd_mm": "ASSD (mm)"}
+
+
+def metric_columns(suffix: str = "") -> list[Column]:
+    """Columns of the metrics that are shown."""
+    columns = []
+    for name in SHOWN_METRICS:
+        metric = METRICS.get(name)
+        better = "higher is better" if metric.higher_is_better else "lower is better"
+        decimals = 1 if metric.unit == "mm" else 3
+        columns.append(Column(name, _SHORT[name], decimals, f"{metric.title}{suffix}: {better}."))
+    return columns
+
+
+_SLICE = Column("slice", "Slice", 0, "Number of the slice, from 0.")
+_OBJECT = Column("label_name", "Object", 0, "Name or number of the label.")
+_VOLUMES = (
+    Column("prediction_ml", "Pred. (ml)", 2, "Volume of the prediction, in millilitres."),
+    Column("truth_ml", "Truth (ml)", 2, "Volume of the truth, in millilitres."),
+)
+_PROMPT = Column("strategy", "Prompt", 0, "Simulated prompt: S2 one point, S5 tight box, ...")
+_RULE = Column(
+    "rule", "Rule", 0, "score: candidate the model rates highest. oracle: candidate nearest the truth."
+)
+_ERROR = Column("error", "Problem", 0, "Why this row has no scores.")
+
+
+def comparison_levels(rows: Sequence[dict[str, Any]]) -> list[Level]:
+    """Levels of a comparison from the rows of :func:`evaluation.compare.iter_comparison` and their factors."""
+    identity = ["case", "axis", "slice", "label", "label_name", "model", "strategy", "rule"]
+    metrics = [name for name in COMPARED if name in METRICS or name.endswith("_ml")]
+    table = pd.DataFrame(list(rows), columns=["level", *identity, *metrics, *FACTORS, "error"])
+    for name in ("slice", "label"):
+        table[name] = table[name].astype("Int64")
+    for name in ("case", "model", "strategy", "rule", "error"):
+        table[name] = table[name].fillna("").astype(object)
+
+    def of(level: str, *dropped: str) -> pd.DataFrame:
+        kept = table[table["level"] == level].drop(columns=["level", *dropped])
+        return kept.reset_index(drop=True)
+
+    whole = ("axis", "slice", "model", "strategy", "rule", "error", *FACTORS)
+    metrics_2d, metrics_3d = metric_columns(" in the slice"), metric_columns(" in 3D")
+    return [
+        Level(
+            "Slices",
+            "One row for each object in each slice.",
+            of("slice"),
+            [_SLICE, _OBJECT, *metrics_2d, *_VOLUMES],
+        ),
+        Level(
+            "Objects",
+            "One row for each object, in 3D.",
+            of("object", *whole),
+            [_OBJECT, *metrics_3d, *_VOLUMES],
+        ),
+        Level(
+            "Volume", "All objects together, in 3D.", of("volume", *whole), [_OBJECT, *metrics_3d, *_VOLUMES]
+        ),
+    ]
+
+
+def simulation_levels(table: pd.DataFrame) -> list[Level]:
+    """Levels of simulated prompts from a table of scores (:func:`evaluation.table.rows_to_table`)."""
+    metrics = metric_columns(" in the slice")
+    means = metric_columns(", mean")
+    guess = Column(
+        "predicted_iou", "Model's IoU", 3, "IoU with the wanted object as the model itself predicts it."
+    )
+    rows = [_SLICE, _OBJECT, _PROMPT, _RULE, *metrics, guess]
+    if (table["error"] != "").any():
+        rows.append(_ERROR)
+    counted = Column("dice_n_valid", "n", 0, "Rows with a Dice value.")
+    failed = Column("n_errors", "Failed", 0, "Rows without scores.")
+    return [
+        Level("Slices", "One row for each object, slice, prompt and rule.", table, rows),
+        Level(
+            "Objects",
+            "Means over the slices of each object.",
+            object_means(table),
+            [_OBJECT, _PROMPT, _RULE, *means, counted, failed],
+        ),
+        Level(
+            "Volume",
+            "Means over the objects of the volume.",
+            summary(table),
+            [_PROMPT, _RULE, *means, counted, failed],
+        ),
+    ]
+
+
+def object_means(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over the slices of each object, prompt and rule, of finite values, with n_valid and n_errors."""
+    keys = ["label", "label_name", "model", "strategy", "rule"]
+    out = []
+    for key, group in table[table["label"].notna()].groupby(keys, sort=False):
+        row: dict[str, Any] = dict(zip(keys, key, strict=True))
+        row["n_rows"] = len(group)
+        row["n_errors"] = int((group["error"] != "").sum())
+        for name in SHOWN_METRICS:
+            finite = group[name][np.isfinite(group[name])]
+            row[name] = float(finite.mean()) if len(finite) else float("nan")
+            row[f"{name}_n_valid"] = len(finite)
+        out.append(row)
+    names = [c for name in SHOWN_METRICS for c in (name, f"{name}_n_valid")]
+    return pd.DataFrame(out, columns=[*keys, "n_rows", "n_errors", *names])
+
+
+def comparison_summary(levels: Sequence[Level]) -> str:
+    """One line of rich text about a comparison."""
+    whole = levels[2].frame
+    if whole.empty:
+        return "Neither layer has a label in this volume."
+    first = whole.iloc[0]
+    dice, hd95 = cell_text(first["dice"]), cell_text(first["hd95_mm"], 1)
+    volumes = f"{first['prediction_ml']:.1f} of {first['truth_ml']:.1f} ml"
+    return f"Whole volume: Dice <b>{dice}</b>, HD95 {hd95} mm, {volumes}"
+
+
+def simulation_summary(table: pd.DataFrame) -> str:
+    """One line of rich text about simulated prompts: mean Dice of what a user gets, with the oracle's in brackets."""
+    means = summary(table)
+    parts = []
+    for strategy in dict.fromkeys(means["strategy"]):
+        of_rule = means[means["strategy"] == strategy].set_index("rule")
+        values = {rule: cell_text(of_rule.loc[rule, "dice"]) for rule in of_rule.index}
+        main = values.get("score", next(iter(values.values())))
+        oracle = f" (oracle {values['oracle']})" if "oracle" in values and "score" in values else ""
+        n = int(of_rule["dice_n_valid"].max())
+        parts.append(f"{strategy}: Dice <b>{main}</b>{oracle}, n = {n}")
+    failed = int((table["error"] != "").sum())
+    if failed:
+        parts.append(f"{failed} rows failed")
+    return "<br>".join(parts)
+
+
+def values_of(table: pd.DataFrame, names: Iterable[str]) -> list[str]:
+    """Those of the columns that the table has."""
+    return [name for name in names if name in table]
