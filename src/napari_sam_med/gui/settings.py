@@ -25,7 +25,7 @@ class Settings:
     """
 
     memory_mib: float = 512.0
-    disk_gib: float = 5.0
+    disk_gib: float = 10.0
     folder: Path | None = None
     device: str = "auto"
     neighbours: int = 2
