@@ -30,7 +30,7 @@ def not_finite_warning(data: NDArray[Any]) -> str | None:
     bad = sum(int(part.size - np.isfinite(part).sum()) for part in slabs(data))
     if not bad:
         return None
-    return f"{bad} of {data.size} voxels are NaN or infinite; they are shown as the minimum (NaN, -inf) or maximum (+inf)."
+    return f"{bad} of {data.size} voxels are NaN or infinite; NaN and -inf are shown as minimum, +inf as maximum."
 
 
 def shear_warning(affine: NDArray[np.floating[Any]]) -> str | None:
@@ -41,8 +41,8 @@ def shear_warning(affine: NDArray[np.floating[Any]]) -> str | None:
         return None
     angle = float(np.degrees(np.arcsin(min(1.0, float(off)))))
     return (
-        f"The voxel axes are {angle:.1f}° off right angles (gantry tilt or shear); slices are shown as stored and masks "
-        "are saved on this exact grid, but distances in mm treat the axes as rectangular."
+        f"The voxel axes are {angle:.1f}° off right angles (gantry tilt or shear); slices are shown as stored and "
+        "masks are saved on this exact grid, but distances in mm treat the axes as rectangular."
     )
 
 

@@ -9,7 +9,7 @@ from napari_sam_med.core.errors import InputError
 from napari_sam_med.core.geometry import volume_from_source
 from napari_sam_med.core.volume import Volume
 from napari_sam_med.io import checks
-from napari_sam_med.io.dicom_grid import build_grid
+from napari_sam_med.io.dicom_grid import around, build_grid
 from napari_sam_med.io.dicom_pixels import load_voxels
 from napari_sam_med.io.dicom_scan import Scan, Series, quiet, scan
 
@@ -36,23 +36,25 @@ def read_dicom(path: Path, series: str | int | None = None) -> Volume:
     Raises
     ------
     InputError
-        If there is no image, a choice between series is needed, or slices are missing, doubled, mixed or damaged (named).
+        If there is no image, a choice between series is needed, or slices are missing, doubled, mixed or damaged (they
+        are named).
     """
     found = scan(path)
     chosen = _choose(found, path, series)
-    what = f"The series {_title(chosen)}" if path.is_dir() else f"The series of {path.name}"
+    title = _title(chosen)
+    what = f"The DICOM series {title!r}" if path.is_dir() else f"The DICOM series of {path.name}"
     _refuse_colours(chosen, what)
     with quiet():
-        grid = build_grid(chosen.frames, what)
+        frames, notes = around(path, chosen.frames)
+        grid = build_grid(frames, what)
         voxels = load_voxels(grid.frames, what)
     data = voxels.transpose(0, 3, 2, 1)  # (t, column, row, slice): DICOM's i, j, k
     data = data if len(grid.frames) > 1 else data[0]
-    notes = list(grid.notes)
+    notes += grid.notes
     if found.skipped:
-        names = ", ".join(found.skipped[:_NAMED]) + (", ..." if len(found.skipped) > _NAMED else "")
-        notes.append(
-            f"{len(found.skipped)} files of the folder are no DICOM images and were skipped ({names})."
-        )
+        more = len(found.skipped) - _NAMED
+        names = ", ".join(found.skipped[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        notes.append(f"Skipped in the folder, because they are no DICOM images: {names}.")
     notes += [n for n in (checks.shear_warning(grid.affine), checks.not_finite_warning(data)) if n]
     metadata: dict[str, Any] = {"format": "DICOM", "source_ndim": grid.n_dims}
     if chosen.facts["window_hu"]:
@@ -67,7 +69,7 @@ def read_dicom(path: Path, series: str | int | None = None) -> Volume:
         data,
         grid.affine,
         what=what,
-        name=_title(chosen),
+        name=title,
         modality=chosen.info.modality,
         metadata=metadata,
         time_step=chosen.facts["time_step"],
@@ -93,14 +95,20 @@ def _choose(found: Scan, path: Path, wanted: str | int | None) -> Series:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        listed = "; ".join(f"{s.info.uid} ({s.info})" for s in matches[:_NAMED])
-        raise InputError(f"{len(matches)} series have the number {wanted}; choose one by its UID: {listed}.")
+        raise InputError(
+            f"{len(matches)} series have the number {wanted}; choose one by its UID: {_listed(tuple(matches))}."
+        )
     raise InputError(f"There is no series {wanted!r} in {path.name}; it has: {_listed(found.series)}.")
 
 
 def _listed(series: tuple[Series, ...]) -> str:
-    more = len(series) - 2 * _NAMED
-    return "; ".join(str(s.info) for s in series[: 2 * _NAMED]) + (f"; and {more} more" if more > 0 else "")
+    numbers = [s.info.number for s in series]
+    texts = [
+        f"{s.info}, UID {s.info.uid}" if numbers.count(s.info.number) > 1 else str(s.info)
+        for s in series[: 2 * _NAMED]
+    ]
+    more = len(series) - len(texts)
+    return "; ".join(texts) + (f"; and {more} more" if more > 0 else "")
 
 
 def _refuse_colours(series: Series, what: str) -> None:

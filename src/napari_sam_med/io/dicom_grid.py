@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +48,8 @@ def build_grid(frames: Sequence[Frame], what: str) -> Grid:
     Raises
     ------
     InputError
-        Naming the slices, for mixed sizes, spacings or orientations, missing positions, gaps, duplicates, and slices that
-        do not lie on a line.
+        Naming the slices, for mixed sizes, spacings or orientations, missing positions, gaps, duplicates, and slices
+        that do not lie on a line.
     """
     _require_one(frames, what, "sizes", lambda f: (f.rows, f.columns), "{0[0]} × {0[1]} pixels")
     spacing, notes = _pixel_spacing(frames, what)
@@ -73,15 +74,39 @@ def build_grid(frames: Sequence[Frame], what: str) -> Grid:
     _check_steps(places, normal, what)
     times = _split_times(places, what)
     if len(places) == 1 and len(times) > 1:
-        notes.append(
-            f"All {len(times)} images of {what} show one position; they are shown along a time axis."
-        )
+        notes.append(f"All {len(times)} images lie at one position; they are shown along a time axis.")
     affine = np.eye(4)
     affine[:3, 0] = axes[0] * spacing[1]
     affine[:3, 1] = axes[1] * spacing[0]
     affine[:3, 2] = _step(places, normal)
     affine[:3, 3] = np.array(places[0][0].position, float)
     return Grid(times, checks.LPS_TO_RAS @ affine, notes)
+
+
+def around(path: Path, frames: Sequence[Frame]) -> tuple[Sequence[Frame], list[str]]:
+    """The frames that make a volume with those of the file the user named, and remarks on what was left out.
+
+    Left out are copies of the named image (same position and time under another file name) and images of the series
+    in other planes (localizers hold three). A folder names no image, so nothing is left out.
+    """
+    own = next((f for f in frames if f.path == path), None)
+    if own is None or own.index is not None or own.orientation is None:
+        return frames, []
+    kept: list[Frame] = []
+    copies: list[Frame] = []
+    turned: list[Frame] = []
+    for frame in frames:
+        if frame.path != path and (frame.position, frame.time) == (own.position, own.time):
+            copies.append(frame)
+        elif frame.orientation is not None and _rounded_orientation(frame) != _rounded_orientation(own):
+            turned.append(frame)
+        else:
+            kept.append(frame)
+    notes = [f"Left out as copies of {path.name}: {_names(copies)}."] if copies else []
+    notes += (
+        [f"Left out, because they show other planes than {path.name}: {_names(turned)}."] if turned else []
+    )
+    return kept, notes
 
 
 def _pixel_spacing(frames: Sequence[Frame], what: str) -> tuple[tuple[float, float], list[str]]:
@@ -127,16 +152,22 @@ def _require_one(
 def _without_positions(
     frames: Sequence[Frame], spacing: tuple[float, float], what: str, notes: list[str]
 ) -> Grid:
-    thickness = frames[0].thickness_mm or 1.0
+    thickness = frames[0].step_mm or frames[0].thickness_mm or 1.0
     affine = checks.plane_affine(spacing[0], spacing[1], thickness)
     if len(frames) == 1:
         return Grid([[frames[0]]], affine, [*notes, f"{what} has no position in the patient."], 2)
+    if len({f.path for f in frames}) == 1 and frames[0].step_mm:
+        note = (
+            f"The {len(frames)} frames have no positions; they are taken for slices {thickness:g} mm apart, and left, "
+            "front and top are a guess."
+        )
+        return Grid([list(frames)], affine, [*notes, note])
     if len({f.path for f in frames}) == 1:
-        note = f"The {len(frames)} frames of {what} have no positions; they are shown along a time axis."
+        note = f"The {len(frames)} frames have no positions; they are shown along a time axis."
         return Grid([[f] for f in frames], affine, [*notes, note], 2)
     raise InputError(
-        f"{what} has {len(frames)} images without positions (ImagePositionPatient), so their order and distance are not "
-        "known; export the series again with its geometry."
+        f"{what} has {len(frames)} images without positions (ImagePositionPatient), so their order and distance are "
+        "not known; export the series again with its geometry."
     )
 
 
@@ -160,7 +191,7 @@ def _step(places: list[list[Frame]], normal: NDArray[np.float64]) -> NDArray[np.
     """From one slice to the next, in LPS mm; of a lone slice, its thickness along the normal."""
     first, last = (np.array(places[i][0].position, float) for i in (0, -1))
     if len(places) == 1:
-        return normal * (places[0][0].thickness_mm or 1.0)
+        return normal * (places[0][0].thickness_mm or places[0][0].step_mm or 1.0)
     return (last - first) / (len(places) - 1)
 
 
@@ -189,22 +220,23 @@ def _check_steps(places: list[list[Frame]], normal: NDArray[np.float64], what: s
             )
     if problems:
         raise InputError(
-            f"{what} is no regular volume; it has {' and '.join(problems)}. Add the missing slices, or remove the extra "
-            "ones, and try again."
+            f"{what} is no regular volume; it has {' and '.join(problems)}. Add the missing slices, or remove the "
+            "extra ones, and try again."
         )
     line = positions[0] + np.outer(np.arange(len(places)), _step(places, normal))
     off = np.linalg.norm(positions - line, axis=1)
     worst = int(off.argmax())
     if off[worst] > 0.1 + 0.05 * float(np.abs(steps).mean() if len(steps) else 0):
         raise InputError(
-            f"{what} is no regular volume: {places[worst][0].label} lies {off[worst]:.3g} mm beside the line of the other "
-            "slices; export the series again, or split it."
+            f"{what} is no regular volume: {places[worst][0].label} lies {off[worst]:.3g} mm beside the line of the "
+            "other slices; export the series again, or split it."
         )
     for place in places:
         spread = np.ptp(np.array([f.position for f in place], float), axis=0).max()
         if spread > 0.1:
             raise InputError(
-                f"{what} is no regular volume: {_names(place)} lie in one plane but {spread:.3g} mm apart; split the series."
+                f"{what} is no regular volume: {_names(place)} lie in one plane but {spread:.3g} mm apart; split the "
+                "series."
             )
 
 
@@ -219,11 +251,11 @@ def _split_times(places: list[list[Frame]], what: str) -> list[list[Frame]]:
         values = [[f.time.get(name) for f in place] for place in places]
         if any(v is None for row in values for v in row) or any(len(set(row)) < n_times for row in values):
             continue
-        order = [sorted(range(n_times), key=lambda i, row=row: _sortable(row[i] or "")) for row in values]
+        order = [sorted(range(n_times), key=[_sortable(v or "") for v in row].__getitem__) for row in values]
         return [[place[o[t]] for place, o in zip(places, order, strict=True)] for t in range(n_times)]
     raise InputError(
-        f"{what} has {n_times} images at each position that nothing tells apart (for example {_names(places[0])}); remove "
-        "the duplicates."
+        f"{what} has {n_times} images at each position that nothing tells apart (for example {_names(places[0])}); "
+        "remove the duplicates."
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID
 from pydicom.uid import MultiFrameGrayscaleWordSecondaryCaptureImageStorage as _PLAIN_IMAGE
 
 from napari_sam_med.core.errors import InputError
@@ -58,7 +59,7 @@ def load_voxels(frames: list[list[Frame]], what: str) -> NDArray[Any]:
             plane = pixels if frame.index is None else pixels[frame.index]
             if plane.shape != shape[2:]:
                 raise InputError(
-                    f"{what} has an image of unexpected shape {plane.shape}: {frame.label}; export it again."
+                    f"{what} has an image of another shape {plane.shape}: {frame.label}; export it again."
                 )
             out = _store(out, (t, k), _rescaled(plane, frame, whole))
     assert out is not None  # a series has at least one frame
@@ -98,12 +99,12 @@ def _decode(path: Path, frame: Frame, what: str) -> NDArray[Any]:
         dataset = pydicom.dcmread(path, force=True)
     except Exception as error:  # pydicom raises many types on damaged files
         raise InputError(
-            f"The slice {path.name} of {what} cannot be read; copy or export it again."
+            f"{what} cannot be read: its file {path.name} is damaged; copy or export it again."
         ) from error
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise InputError(
-            f"The slice {path.name} of {what} holds no pixels (cut short, or not an image); copy or export it again, or "
-            "remove it."
+            f"{what} cannot be read: its file {path.name} holds no pixels (cut short, or not an image); copy or export "
+            "it again, or remove it."
         )
     try:
         pixels = np.asarray(dataset.pixel_array)
@@ -111,13 +112,13 @@ def _decode(path: Path, frame: Frame, what: str) -> NDArray[Any]:
         syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
         if syntax is None or not syntax.is_compressed:
             raise InputError(
-                f"The slice {path.name} of {what} is cut short or damaged: its pixels do not match its header; copy or "
-                "export it again, or remove it."
+                f"{what} cannot be read: its file {path.name} is cut short or damaged (its pixels do not match its "
+                "header); copy or export it again, or remove it."
             ) from error
         pixels = _decode_with_gdcm(dataset, path, what)
     if frame.index is not None and (pixels.ndim != 3 or frame.index >= len(pixels)):
         raise InputError(
-            f"The file {path.name} of {what} holds fewer frames than its header says; export it again."
+            f"{what} is cut short: {path.name} holds fewer frames than its header says; export it again."
         )
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
@@ -134,11 +135,11 @@ def _decode_with_gdcm(dataset: Any, path: Path, what: str) -> NDArray[Any]:
         if name in dataset:
             plain[name] = dataset[name]
     plain.SOPClassUID = _PLAIN_IMAGE
-    plain.SOPInstanceUID = "1.2.3"
+    plain.SOPInstanceUID = UID("1.2.3")
     plain.file_meta = FileMetaDataset()
     plain.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
     plain.file_meta.MediaStorageSOPClassUID = _PLAIN_IMAGE
-    plain.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    plain.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
     try:
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "plain.dcm"
@@ -149,8 +150,8 @@ def _decode_with_gdcm(dataset: Any, path: Path, what: str) -> NDArray[Any]:
             image = reader.Execute()
     except Exception as error:  # ITK's errors are RuntimeError, pydicom's are many
         raise InputError(
-            f"The slice {path.name} of {what} cannot be decoded ({dataset.file_meta.TransferSyntaxUID.name}): it is damaged "
-            "or its compression is not supported. Export it uncompressed."
+            f"{what} cannot be read: its file {path.name} ({dataset.file_meta.TransferSyntaxUID.name}) is damaged or "
+            "its compression is not supported; export it uncompressed."
         ) from error
     pixels = sitk.GetArrayFromImage(image)
     return pixels if integer(dataset, "NumberOfFrames", 1) > 1 or pixels.ndim == 2 else pixels[0]

@@ -88,8 +88,8 @@ _GROUPS = {
 class Frame:
     """One image plane: a single-frame file, or one frame of a multi-frame file.
 
-    Positions are DICOM's (LPS mm). `spacing_mm` is (between rows, between columns). `index` is None in a single-frame
-    file.
+    Positions are DICOM's (LPS mm), `step_mm` its SpacingBetweenSlices. `spacing_mm` is (between rows, between columns).
+    `index` is None in a single-frame file.
     """
 
     path: Path
@@ -101,6 +101,7 @@ class Frame:
     orientation: tuple[float, ...] | None = None
     spacing_mm: tuple[float, ...] | None = None
     thickness_mm: float | None = None
+    step_mm: float | None = None
     slope: float = 1.0
     intercept: float = 0.0
     time: dict[str, str] = field(default_factory=dict)
@@ -139,8 +140,8 @@ def quiet() -> Iterator[None]:
 def scan(path: Path) -> Scan:
     """Gather the image series of a folder, or the one series a file belongs to.
 
-    A folder without DICOM files of its own is searched with its subfolders. Of a multi-frame file only the file itself is
-    taken; of a single-frame file, all files of its series in the same folder.
+    A folder without DICOM files of its own is searched with its subfolders. A multi-frame file and a file without a
+    position stand alone; of any other file, all files of its series in the same folder are taken.
 
     Raises
     ------
@@ -156,7 +157,10 @@ def scan(path: Path) -> Scan:
                 )
             _refuse_no_image(header, f"The file {path.name}")
             uid = text(header, "SeriesInstanceUID")
-            alone = not uid or integer(header, "NumberOfFrames", 1) > 1
+            in_place = numbers(header, "ImagePositionPatient", 3) and numbers(
+                header, "ImageOrientationPatient", 6
+            )
+            alone = not uid or integer(header, "NumberOfFrames", 1) > 1 or not in_place
             found = [(path, header)] if alone else _headers(sorted(path.parent.iterdir()), uid)[0]
             return Scan((_series(found),), ())
         return _scan_folder(path)
@@ -337,7 +341,8 @@ def _frames(path: Path, header: Any) -> Iterator[Frame]:
             spacing_mm=numbers(measures, "PixelSpacing", 2)
             or numbers(header, "PixelSpacing", 2)
             or numbers(header, "ImagerPixelSpacing", 2),
-            thickness_mm=_thickness(measures) or _thickness(header),
+            thickness_mm=_positive(measures, "SliceThickness") or _positive(header, "SliceThickness"),
+            step_mm=_positive(measures, "SpacingBetweenSlices") or _positive(header, "SpacingBetweenSlices"),
             slope=(numbers(scaling, "RescaleSlope", 1) or numbers(header, "RescaleSlope", 1) or (1.0,))[0],
             intercept=(
                 numbers(scaling, "RescaleIntercept", 1) or numbers(header, "RescaleIntercept", 1) or (0.0,)
@@ -367,12 +372,9 @@ def _position(
     return (x, y, z)
 
 
-def _thickness(place: Any) -> float | None:
-    for name in ("SpacingBetweenSlices", "SliceThickness"):
-        value = numbers(place, name, 1)
-        if value and value[0] > 0:
-            return value[0]
-    return None
+def _positive(place: Any, name: str) -> float | None:
+    value = numbers(place, name, 1)
+    return value[0] if value and value[0] > 0 else None
 
 
 def _time(header: Any, index: int, single: bool) -> dict[str, str]:

@@ -78,7 +78,7 @@ def read_metaimage(path: Path) -> Volume:
     Raises
     ------
     InputError
-        If the file is no MetaImage, is cut short or damaged, has no usable geometry, or has more than one value a voxel.
+        If the file is no MetaImage, is cut short or damaged, has no usable geometry, or has several values a voxel.
     """
     what = f"The file {path.name}"
     try:
@@ -119,8 +119,8 @@ def _read_header(file: IO[bytes], what: str) -> _Header:
         raw = file.readline(_HEADER_LIMIT)
         if not raw or file.tell() > _HEADER_LIMIT:
             raise InputError(
-                f"{what} is not a MetaImage: it has no header that ends with ElementDataFile. Check that it is the right "
-                "file and was copied completely."
+                f"{what} is not a MetaImage: it has no header that ends with ElementDataFile. Check that it is the "
+                "right file and was copied completely."
             )
         key, _, value = raw.decode("utf-8", "replace").partition("=")
         header[key.strip()] = value.strip()
@@ -153,7 +153,8 @@ def _voxel_type(header: _Header) -> np.dtype[Any]:
     name = (header.text("ElementType") or "").upper()
     if name not in _TYPES:
         raise InputError(
-            f"{header.what} holds voxels of the type {name or 'none'!r}; expected one integer or float (8 to 64 bit) a voxel."
+            f"{header.what} holds voxels of the type {name or 'none'!r}; expected one integer or float "
+            "(8 to 64 bit) a voxel."
         )
     big = header.flag("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
     return np.dtype(_TYPES[name]).newbyteorder(">" if big else "<")
@@ -171,11 +172,11 @@ def _affine(header: _Header, n_dims: int) -> tuple[NDArray[np.float64], list[str
     if matrix is None:
         notes.append(f"{header.what} says nothing about orientation; left, front and top are a guess.")
         matrix = list(np.eye(n_dims).ravel())
-    stored = int(round(len(matrix) ** 0.5))
+    stored = round(len(matrix) ** 0.5)
     if len(spacing) < n_dims or len(origin) < n_dims or stored < n_dims or stored**2 != len(matrix):
         raise InputError(
-            f"{header.what} has geometry that does not fit its {n_dims} dimensions (spacing, offset or transform matrix "
-            "too short); repair the header."
+            f"{header.what} has geometry that does not fit its {n_dims} dimensions (spacing, offset or transform "
+            "matrix too short); repair the header."
         )
     used = min(3, n_dims)
     if not all(np.isfinite(s) and s > 0 for s in spacing[:used]):

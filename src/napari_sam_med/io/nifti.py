@@ -335,7 +335,8 @@ def _read_data(header: _Header, count: int, dtype: np.dtype[Any]) -> NDArray[Any
     stream.check_claim(count * dtype.itemsize, available, encoding, header.what)
     stored = dtype.newbyteorder(header.endian)  # type: ignore[arg-type]
     try:
-        with gzip.open(header.data_path) if header.zipped else header.data_path.open("rb") as file:
+        with header.data_path.open("rb") as source:
+            file = stream.unpack(source, "gzip") if header.zipped else source
             stream.skip(file, header.offset, header.what)
             voxels = stream.read_voxels(file, count, stored, header.what)
             if header.zipped:

@@ -1,8 +1,8 @@
 """Read NRRD: `.nrrd` and `.nhdr` with its data file (http://teem.sourceforge.net/nrrd/format.html).
 
-Read here rather than with SimpleITK, which reads some detached files wrongly without an error, refuses 4D files with a
-time axis, and can crash on five dimensions. SimpleITK writes the project's NRRD files, so this reader also serves as the
-independent second look at what was written.
+Read here rather than with SimpleITK, which reads some detached files wrongly without an error, refuses 4D files with
+a time axis, and can crash on five dimensions. SimpleITK writes the project's NRRD files, so this reader also serves as
+the independent second look at what was written.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def read_nrrd(path: Path) -> Volume:
 
 def segment_names(keys: Mapping[str, str]) -> dict[int, str]:
     """Label names from the keys of a 3D Slicer segmentation (``Segment0_LabelValue``, ``Segment0_Name``)."""
-    names = {}
+    names: dict[int, str] = {}
     for key, name in keys.items():
         match = re.fullmatch(r"Segment(\d+)_Name", key)
         value = keys.get(f"Segment{match[1]}_LabelValue", "") if match else ""
@@ -138,7 +138,7 @@ def segment_names(keys: Mapping[str, str]) -> dict[int, str]:
 
 def segment_keys(names: Mapping[int, str]) -> dict[str, str]:
     """The keys that 3D Slicer uses for label names, the inverse of :func:`segment_names`."""
-    keys = {}
+    keys: dict[str, str] = {}
     for number, (value, name) in enumerate(sorted(names.items())):
         start = f"Segment{number}_"
         keys |= {f"{start}ID": f"Segment_{value}", f"{start}Name": " ".join(name.split())}
@@ -188,7 +188,8 @@ def _axes(header: _Header) -> _Axes:
     if len(kinds) != len(sizes):
         kinds = ["domain"] * len(sizes)
     directions = _directions(header)
-    spatial, other = [], []
+    spatial: list[int] = []
+    other: list[int] = []
     for axis, kind in enumerate(kinds):
         vector = directions[axis] if axis < len(directions) else None
         no_vector = bool(directions) and vector is None
@@ -199,12 +200,13 @@ def _axes(header: _Header) -> _Axes:
     kept = [a for a in other if sizes[a] > 1]
     if any(kinds[a] not in ("list", "time", "none", "???", *_SPACE_KINDS) for a in kept):
         raise InputError(
-            f"{header.what} holds colours, vectors or complex numbers (kinds: {header.get('kinds')}); expected one value "
-            "a voxel. Export one channel first."
+            f"{header.what} holds colours, vectors or complex numbers (kinds: {header.get('kinds')}); expected one "
+            "value a voxel. Export one channel first."
         )
     if len(kept) > 1 or not 2 <= len(spatial) <= 3:
         raise InputError(
-            f"{header.what} has the shape {tuple(int(n) for n in sizes)}; expected a 2D, 3D or 4D image with one value a voxel."
+            f"{header.what} has the shape {tuple(int(n) for n in sizes)}; expected a 2D, 3D or 4D image with "
+            "one value a voxel."
         )
     return _Axes(tuple(int(n) for n in sizes), tuple(spatial), kept[0] if kept else None)
 
@@ -258,7 +260,8 @@ def _voxel_type(header: _Header) -> np.dtype[Any]:
     name = (header.get("type") or "").lower()
     if name not in _TYPE_OF:
         raise InputError(
-            f"{header.what} holds voxels of the type {name or 'none'!r}; expected one integer or float (8 to 64 bit) a voxel."
+            f"{header.what} holds voxels of the type {name or 'none'!r}; expected one integer or float "
+            "(8 to 64 bit) a voxel."
         )
     return np.dtype(_TYPE_OF[name])
 
@@ -278,8 +281,8 @@ def _affine(header: _Header, axes: _Axes) -> tuple[NDArray[np.float64], list[str
         )
         if not all(np.isfinite(s) and s > 0 for s in mm):
             raise InputError(
-                f"{header.what} has no usable voxel spacing ({header.get('spacings')}); expected positive numbers in mm. "
-                "Repair the header."
+                f"{header.what} has no usable voxel spacing ({header.get('spacings')}); expected positive numbers in "
+                "mm. Repair the header."
             )
         return checks.LPS_TO_RAS @ np.diag([*mm, 1.0]), notes
     signs = _SPACES.get(space)

@@ -54,9 +54,10 @@ def _pixels(path: Path, as_labels: bool, what: str) -> NDArray[Any]:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=("PNG", "TIFF")) as picture:
-                if getattr(picture, "n_frames", 1) > 1:
+                pages = getattr(picture, "n_frames", 1)
+                if pages > 1:
                     raise InputError(
-                        f"{what} has {picture.n_frames} pages; expected one 2D picture. Save a stack as NIfTI with its "
+                        f"{what} has {pages} pages; expected one 2D picture. Save a stack as NIfTI with its "
                         "voxel size."
                     )
                 if picture.mode == "P" and not as_labels:

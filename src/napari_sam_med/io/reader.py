@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +131,7 @@ def _read(path: Path, series: str | int | None, as_labels: bool) -> Volume:
     )
 
 
-def _whole_numbers(data: NDArray[np.generic], what: str) -> NDArray[np.integer]:
+def _whole_numbers(data: NDArray[Any], what: str) -> NDArray[Any]:
     """Label values as integers; floats only where every one is a whole number."""
     if data.dtype.kind in "iu":
         return data
@@ -143,8 +144,8 @@ def _whole_numbers(data: NDArray[np.generic], what: str) -> NDArray[np.integer]:
         if not np.array_equal(np.rint(part), part):
             low, high = float(part.min()), float(part.max())
             raise InputError(
-                f"{what} holds values that are not whole numbers ({low:.3g} to {high:.3g}), like a probability map; expected "
-                "whole numbers, one for each structure. Threshold it first, for example at 0.5."
+                f"{what} holds values that are not whole numbers ({low:.3g} to {high:.3g}), like a probability map; "
+                "expected whole numbers, one for each structure. Threshold it first, for example at 0.5."
             )
         low, high = min(low, float(part.min())), max(high, float(part.max()))
     dtype = checks.smallest_integer(int(low), int(high))

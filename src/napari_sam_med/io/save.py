@@ -57,8 +57,8 @@ def save_labels(labels: Volume, path: str | os.PathLike[str]) -> Path:
             -1
         ]
         raise OutputError(
-            f"The labels could not be saved as {target.name} in {target.parent}: {reason}. Check that the folder can be "
-            "written and the disk is not full, or choose another place; nothing was changed."
+            f"The labels could not be saved as {target.name} in {target.parent}: {reason}. Check that the folder can "
+            "be written and the disk is not full, or choose another place; nothing was changed."
         ) from error
     return target
 

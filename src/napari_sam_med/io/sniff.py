@@ -25,7 +25,12 @@ READ_SUFFIXES: tuple[str, ...] = (
 WRITE_SUFFIXES: tuple[str, ...] = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 # DICOM files without the 128-byte preamble start with a group that every object has.
-_BARE_DICOM_STARTS = (b"\x02\x00\x00\x00", b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
+_BARE_DICOM_STARTS: tuple[bytes, ...] = (
+    b"\x02\x00\x00\x00",
+    b"\x08\x00\x00\x00",
+    b"\x08\x00\x05\x00",
+    b"\x08\x00\x08\x00",
+)
 _BARE_DICOM_STARTS += (b"\x08\x00\x16\x00", b"\x08\x00\x12\x00", b"\x00\x08\x00", b"\x02\x00\x02\x00")
 
 

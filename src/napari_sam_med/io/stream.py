@@ -107,7 +107,7 @@ def read_voxels(stream: IO[bytes], count: int, dtype: np.dtype[Any], what: str) 
         raise InputError(
             f"{what} needs {_size(count * dtype.itemsize)} of memory, which is not free; crop or resample it first."
         ) from None
-    view = memoryview(out.view(np.uint8)).cast("B") if count else memoryview(b"")
+    view = out.view(np.uint8).data.cast("B") if count else memoryview(b"")
     got = 0
     try:
         while got < len(view):

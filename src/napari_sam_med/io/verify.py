@@ -43,6 +43,6 @@ def verify_saved(path: Path, voxels: NDArray[Any], affine: NDArray[np.float64]) 
     )
     if stored.shape != voxels.shape or difference > AFFINE_TOLERANCE or not np.array_equal(stored, voxels):
         raise OutputError(
-            f"What was read back from {path.name} differs from the labels (shape {stored.shape} for {voxels.shape}, affine "
-            f"off by {difference:.2g}); the file was removed. Try another format or another disk."
+            f"What was read back from {path.name} differs from the labels (shape {stored.shape} for {voxels.shape}, "
+            f"affine off by {difference:.2g}); the file was removed. Try another format or another disk."
         )
