@@ -42,7 +42,7 @@ def draw_factor(
         If the factor or the metric is unknown.
     """
     rho, n_valid, _ = spearman(table[factor], table[metric])
-    title = f"ρ = {rho:+.2f}, n = {n_valid}" if rho == rho else f"n = {n_valid}"
+    title = f"Spearman ρ = {rho:+.2f}, n = {n_valid}" if rho == rho else f"n = {n_valid}"
     labels = {"x_label": factor_label(factor), "y_label": metric_label(metric)}
     shown = scatter(axes, table, factor, metric, title=title, group=group, colors=colors, **labels)
     if shown:

@@ -32,7 +32,7 @@ class ScoreRow:
     candidate : int, optional
         Which candidate the rule chose.
     predicted_iou : float
-        The model's own guess for that candidate.
+        The model's own guess for that candidate; NaN for baselines.
     metrics, factors : mapping of str to float
         By the names in ``METRICS`` and ``FACTORS``.
     error : str

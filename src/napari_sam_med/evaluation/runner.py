@@ -18,7 +18,7 @@ from napari_sam_med.evaluation.baselines import BASELINES
 from napari_sam_med.evaluation.config import Case, EvaluationConfig
 from napari_sam_med.evaluation.labels import label_name
 from napari_sam_med.evaluation.plan import PairPlan, SliceTarget, plan_pair
-from napari_sam_med.evaluation.rows import ScoreRow
+from napari_sam_med.evaluation.rows import NAN, ScoreRow
 from napari_sam_med.evaluation.rules import RULES
 from napari_sam_med.factors import FactorInput, compute_factors
 from napari_sam_med.inference.session import Session
@@ -188,7 +188,7 @@ def _score_slice(
                     row,
                     rule=rule,
                     candidate=chosen,
-                    predicted_iou=float(candidates.scores[chosen]),
+                    predicted_iou=NAN if asked.session is None else float(candidates.scores[chosen]),
                     metrics=metrics,
                     mask=candidates.masks[chosen] if keep_masks else None,
                 )

@@ -117,7 +117,7 @@ _add(
     "boundary_complexity",
     "Boundary complexity",
     "",
-    "Harmonics it takes to redraw the outline: 1 is an ellipse, more is a more winding border.",
+    "Harmonics it takes to redraw the outline: about 1 is a disc, more is a more winding border.",
     lambda t: fourier_order(t.mask),
 )
 _add(

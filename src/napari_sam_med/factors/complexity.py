@@ -31,7 +31,7 @@ def fourier_order(
     ----------
     mask : ndarray, shape (rows, cols), bool
     patience : int or None
-        1 is the rule of the paper; it stops early on stars, whose gain comes in steps.
+        1 is the rule of the paper; it stops early on stars and long shapes, whose gain comes in steps.
         None goes on to the target.
     target, min_gain : float
         Dice to reach, and the least gain that counts.
@@ -41,7 +41,7 @@ def fourier_order(
     Returns
     -------
     float
-        About 1 for an ellipse, higher for winding borders; NaN for an empty mask.
+        About 1 for a disc, higher for winding borders; NaN for an empty mask.
     """
     order, dice, idle = 0, float("nan"), 0
     for order, now in enumerate(_dice_by_order(mask, cap), start=1):
@@ -49,7 +49,7 @@ def fourier_order(
         dice = now
         if dice > target or (patience is not None and idle >= patience):
             break
-    return order + 200.0 * (1.0 - dice)
+    return float(order + 200.0 * (1.0 - dice))
 
 
 def _dice_by_order(mask: NDArray[np.bool_], cap: int) -> Iterator[float]:
