@@ -11,35 +11,6 @@ from napari_sam_med.core.windowing import Window
 from napari_sam_med.inference.session import Session
 from napari_sam_med.inference.slices import slice_image
 
-_COUNT_AT_ONCE = 16
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What encoding the rest of a volume will take, known before it starts.
-
-    Attributes
-    ----------
-    counted : int
-        Slices looked at so far; the estimate is whole when it is `total`.
-    total : int
-        Slices asked for.
-    missing : int
-        Slices that have to be encoded.
-    bytes : int
-        What the missing ones will take on disk.
-    """
-
-    counted: int
-    total: int
-    missing: int
-    bytes: int
-
-    @property
-    def whole(self) -> bool:
-        """Whether all slices are counted."""
-        return self.counted == self.total
-
 
 @dataclass(frozen=True)
 class Progress:
@@ -73,51 +44,6 @@ def outwards(start: int, n: int) -> list[int]:
     return sorted(range(n), key=lambda i: (abs(i - middle), i < middle))
 
 
-def estimate(
-    session: Session,
-    volume: Volume,
-    axis: str | int,
-    window: Window,
-    time_point: int = 0,
-    indices: Iterable[int] | None = None,
-) -> Iterator[Estimate]:
-    """Count the slices that are not in the cache; the last item is whole.
-
-    A long volume takes a second or more, so there are items in between at which the model thread can answer a prompt.
-
-    Parameters
-    ----------
-    session : Session
-        The model and the cache.
-    volume : Volume
-        Image.
-    axis : str or int
-        Slices across this axis.
-    window : Window
-        The window in use; another one needs other embeddings.
-    time_point : int
-        Time point of a 4D volume.
-    indices : iterable of int, optional
-        Slices; all when not given.
-
-    Yields
-    ------
-    Estimate
-        Of the slices counted so far.
-    """
-    number = axis_number(axis)
-    spacing = volume.slice_spacing_mm(number)
-    wanted = list(range(volume.shape[number]) if indices is None else indices)
-    missing = size = 0
-    for counted, index in enumerate(wanted, start=1):
-        image = slice_image(volume, number, index, window, time_point)
-        if not session.is_cached(image):
-            missing += 1
-            size += session.estimate([image.shape], spacing)
-        if counted % _COUNT_AT_ONCE == 0 or counted == len(wanted):
-            yield Estimate(counted, len(wanted), missing, size)
-
-
 def precompute(
     session: Session,
     volume: Volume,
@@ -129,12 +55,22 @@ def precompute(
 ) -> Iterator[Progress]:
     """Encode slices one by one, from `start` outwards; stop iterating to cancel.
 
+    :meth:`Session.estimate` says beforehand how much room they will take.
+
     Parameters
     ----------
-    session, volume, axis, window, time_point
-        As for :func:`estimate`.
+    session : Session
+        The model and the cache.
+    volume : Volume
+        Image.
+    axis : str or int
+        Slices across this axis.
+    window : Window
+        The window in use; another one needs other embeddings.
     start : int
         The visible slice.
+    time_point : int
+        Time point of a 4D volume.
     indices : iterable of int, optional
         Slices, in the order of the work; all from `start` outwards when not given.
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_sam_med.inference.session import Session
 
 __all__ = [
+    "DownloadProgress",
     "Dropped",
     "Encode",
     "Encoded",
@@ -46,6 +47,9 @@ class Priority(IntEnum):
 @dataclass(frozen=True)
 class LoadModel:
     """Load a model and start a new session with it. The model in use stays if this fails.
+
+    While weights are downloaded first, there are :class:`Stepped` events with a :class:`DownloadProgress`, and
+    cancelling stops the download.
 
     Attributes
     ----------
@@ -123,6 +127,14 @@ class ModelLoaded:
 
 
 @dataclass(frozen=True)
+class DownloadProgress:
+    """Bytes of a weights file that have come, of all: the value of a :class:`Stepped` of a :class:`LoadModel`."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Encoded:
     """The embedding of a slice is there; `cached` says that it was already. Answers :class:`Encode`, and comes before
     the answer to a :class:`Predict` that had to encode."""
@@ -145,7 +157,7 @@ class Predicted:
 
 @dataclass(frozen=True, eq=False)
 class Stepped:
-    """One item of a :class:`RunSteps`."""
+    """One item of a :class:`RunSteps`, or how far a download for :class:`LoadModel` has come."""
 
     number: int
     value: object

@@ -6,6 +6,7 @@ import atexit
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -14,6 +15,7 @@ from napari_sam_med.core.errors import Cancelled, ModelError, SamMedError
 from napari_sam_med.core.result import Segmenter
 from napari_sam_med.embeddings.cache import EmbeddingCache
 from napari_sam_med.inference.requests import (
+    DownloadProgress,
     Dropped,
     Encode,
     Encoded,
@@ -38,6 +40,8 @@ _NO_MEMORY = (
     "There is not enough memory for this; close other programs, choose a smaller model, "
     "or lower the memory budget of the cache in the settings."
 )
+_DOWNLOAD_STEP_SECONDS = 0.2
+_EXIT_SECONDS = 2.0
 
 
 @dataclass(eq=False)
@@ -64,19 +68,20 @@ class ModelWorker:
         Called with each event **on the worker's thread**; what it raises is logged.
     cache : EmbeddingCache, optional
         Shared by all models that are loaded; in memory alone when not given.
-    load : callable
-        ``load(name_or_file, device) -> Segmenter``, called on the worker's thread.
+    load : callable, optional
+        ``load(name_or_file, device) -> Segmenter``, called on the worker's thread. By default
+        :func:`napari_sam_med.models.load_model`, with :class:`DownloadProgress` as steps while weights are downloaded.
     """
 
     def __init__(
         self,
         on_event: Callable[[Event], None],
         cache: EmbeddingCache | None = None,
-        load: Callable[[str, str], Segmenter] = load_model,
+        load: Callable[[str, str], Segmenter] | None = None,
     ) -> None:
         self.cache = EmbeddingCache() if cache is None else cache
         self._on_event = on_event
-        self._load = load
+        self._load = self._load_or_download if load is None else load
         self._session: Session | None = None
         self._queue: list[_Job] = []
         self._running: _Job | None = None
@@ -86,8 +91,7 @@ class ModelWorker:
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="napari-sam-med model", daemon=True)
         self._thread.start()
-        # a daemon thread that is inside torch while the interpreter goes away can crash it
-        atexit.register(self.close, 2.0)
+        _workers.add(self)
 
     def submit(self, request: Request) -> None:
         """Queue a request and return at once; ignored after :meth:`close`."""
@@ -126,7 +130,6 @@ class ModelWorker:
             if self._running is not None:
                 self._running.cancelled = True
             self._wake.notify()
-        atexit.unregister(self.close)
         if threading.current_thread() is self._thread:
             return False
         self._thread.join(timeout)
@@ -197,6 +200,9 @@ class ModelWorker:
             logger.exception("out of memory in request %s", request.number)
             self._emit(Failed(request.number, _NO_MEMORY))
         except Exception as error:
+            if self._closing:  # nobody waits for it, and at the interpreter's end imports fail in many ways
+                logger.debug("request %s failed while closing", request.number, exc_info=True)
+                return
             logger.exception("request %s failed", request.number)
             out_of_memory = type(error).__name__ == "OutOfMemoryError"  # torch's own, which is a RuntimeError
             self._emit(Failed(request.number, _NO_MEMORY if out_of_memory else _unexpected(error)))
@@ -209,6 +215,21 @@ class ModelWorker:
         self._emit(
             ModelLoaded(request.number, model.name, model.fingerprint, model.device, licence_of(model.name))
         )
+
+    def _load_or_download(self, name: str, device: str) -> Segmenter:
+        told = 0.0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal told
+            job = self._running
+            if job is None or job.cancelled:
+                raise Cancelled("cancelled")
+            now = time.monotonic()
+            if now - told >= _DOWNLOAD_STEP_SECONDS or done == total:
+                told = now
+                self._emit(Stepped(job.request.number, DownloadProgress(done, total)))
+
+        return load_model(name, device, progress)
 
     def _do_encode(self, job: _Job, request: Encode) -> None:
         started = time.perf_counter()
@@ -275,3 +296,13 @@ def _close_steps(job: _Job) -> None:
 
 def _unexpected(error: Exception) -> str:
     return f"The model could not do this ({type(error).__name__}); the log has the details. Please report it."
+
+
+_workers: weakref.WeakSet[ModelWorker] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A daemon thread that is inside torch while the interpreter goes away can crash it: wait a moment for it."""
+    for worker in list(_workers):
+        worker.close(_EXIT_SECONDS)

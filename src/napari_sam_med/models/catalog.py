@@ -26,8 +26,10 @@ class ModelSpec:
         Side of the square input of the network, in pixels.
     resize : str
         "longest-side-pad": the longest side is scaled to `input_size`, the rest padded at the bottom and right.
+        "longest-side-at-most": only slices above `input_size` are scaled down (and very small ones up).
     normalisation : str
-        "imagenet-255": the grey value three times, less ImageNet's mean, by its deviation (0..255). "unit": 0..1.
+        "imagenet-255": the grey value three times, less ImageNet's mean, by its deviation (0..255).
+        "minus-one-to-one": black is -1, white 1.
     prompts : tuple of str
         Kinds of prompt it was trained for.
     multimask : bool
@@ -76,8 +78,8 @@ CATALOG.add(
         title="Built-in (no download)",
         architecture="builtin",
         input_size=512,
-        resize="longest-side-pad",
-        normalisation="unit",
+        resize="longest-side-at-most",
+        normalisation="minus-one-to-one",
         prompts=("points", "box", "logits"),
         multimask=True,
         iou_head=True,

@@ -9,8 +9,6 @@ from napari_sam_med.core.result import Segmenter
 from napari_sam_med.models.catalog import CATALOG, ModelSpec
 from napari_sam_med.models.weights import Progress, fetch, find
 
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
-
 
 def load_model(name_or_file: str | Path, device: str = "auto", progress: Progress | None = None) -> Segmenter:
     """Load a model by its name in the catalog or from a checkpoint file.
@@ -61,7 +59,10 @@ def _load_builtin(path: Path | None, device: str) -> Segmenter:
     from napari_sam_med.models.device import choose_device, set_threads
 
     set_threads()
-    return load_builtin(path, choose_device(device))
+    model = load_builtin(path, choose_device(device))
+    if path is not None:
+        model.name = path.name
+    return model
 
 
 def _load_sam(path: Path, device: str, spec: ModelSpec | None) -> Segmenter:

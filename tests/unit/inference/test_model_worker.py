@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,9 @@ import pytest
 from fixtures.fake_segmenter import FakeSegmenter
 from napari_sam_med.core.errors import Cancelled, ModelError
 from napari_sam_med.core.prompt import Prompt
+from napari_sam_med.inference import worker as worker_module
 from napari_sam_med.inference.requests import (
+    DownloadProgress,
     Dropped,
     Encode,
     Encoded,
@@ -61,7 +65,7 @@ class Bench:
     """A worker and all it said."""
 
     def __init__(
-        self, load: Callable[[str, str], object], on_event: Callable[[Event], None] | None = None
+        self, load: Callable[[str, str], object] | None, on_event: Callable[[Event], None] | None = None
     ) -> None:
         self.events: list[Event] = []
         self.threads: set[str] = set()
@@ -98,7 +102,9 @@ def bench() -> Iterator[Callable[..., Bench]]:
     made: list[Bench] = []
 
     def make(model: object | None = None, load=None, loaded: bool = True, on_event=None) -> Bench:
-        new = Bench(load or (lambda name, device: model or FakeSegmenter()), on_event)
+        if load is None and loaded:
+            load = lambda name, device: model or FakeSegmenter()  # noqa: E731
+        new = Bench(load, on_event)
         made.append(new)
         if loaded:
             new.worker.submit(LoadModel(0, "any"))
@@ -182,6 +188,50 @@ def test_steps_come_one_by_one_with_the_session(bench, fake_segmenter):
     desk.wait(1, Finished)
     mine = [(type(e), getattr(e, "value", None)) for e in desk.events if e.number == 1]
     assert mine == [(Stepped, "fake"), (Stepped, "two"), (Finished, None)]
+
+
+def test_a_download_before_loading_is_told_and_can_be_cancelled(bench, monkeypatch):
+    asked, go = threading.Event(), threading.Event()
+
+    def load(name: str, device: str, progress: Callable[[int, int], None]) -> FakeSegmenter:
+        progress(100, 100)
+        if name == "slow":
+            asked.set()
+            assert go.wait(PATIENCE)
+            progress(100, 100)
+        return FakeSegmenter()
+
+    monkeypatch.setattr(worker_module, "load_model", load)
+    desk = bench(loaded=False)
+    desk.worker.submit(LoadModel(1, "quick"))
+    desk.wait(1, ModelLoaded)
+    assert [e.value for e in desk.events if isinstance(e, Stepped)] == [DownloadProgress(100, 100)]
+    desk.worker.submit(LoadModel(2, "slow"))
+    assert asked.wait(PATIENCE)
+    desk.worker.cancel(2)
+    go.set()
+    assert desk.wait(2, ModelLoaded, Dropped) == Dropped(2)
+
+
+def test_a_load_that_was_cancelled_leaves_the_model_in_use(bench):
+    begun, go = threading.Event(), threading.Event()
+
+    def load(name: str, device: str) -> FakeSegmenter:
+        model = FakeSegmenter()
+        model.name = name
+        if name == "slow":
+            begun.set()
+            assert go.wait(PATIENCE)
+        return model
+
+    desk = bench(load=load)
+    desk.worker.submit(LoadModel(1, "slow"))
+    assert begun.wait(PATIENCE)
+    desk.worker.cancel(1)
+    go.set()
+    assert desk.wait(1) == Dropped(1)
+    desk.worker.submit(RunSteps(2, lambda session: iter([session.model.name])))
+    assert desk.wait(2, Stepped).value == "any"
 
 
 # ---- order
@@ -571,3 +621,25 @@ def test_many_requests_from_many_threads_each_get_one_last_answer(bench):
             kinds = (Predicted, Dropped, Failed) if i % 2 else (Encoded, Dropped, Failed)
             assert len([e for e in mine if isinstance(e, kinds)]) == 1, mine
             assert isinstance(mine[-1], kinds)
+
+
+def test_the_interpreter_may_end_while_the_model_works():
+    code = """
+import time
+from napari_sam_med.inference.requests import LoadModel
+from napari_sam_med.inference.worker import ModelWorker
+
+def load(name, device):
+    import torch
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        torch.ones(200, 200) @ torch.ones(200, 200)
+
+worker = ModelWorker(lambda event: None, load=load)
+worker.submit(LoadModel(1, "any"))
+time.sleep(0.2)
+worker.close(0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, timeout=120)
+    assert done.returncode == 0
+    assert done.stderr == b""

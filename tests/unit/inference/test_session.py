@@ -12,7 +12,7 @@ from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.core.volume import Volume
 from napari_sam_med.core.windowing import Window
 from napari_sam_med.embeddings import DiskStore, EmbeddingCache
-from napari_sam_med.inference.precompute import estimate, outwards, precompute
+from napari_sam_med.inference.precompute import outwards, precompute
 from napari_sam_med.inference.session import Session
 from napari_sam_med.inference.slices import SliceImage, slice_image
 
@@ -168,15 +168,11 @@ def test_chosen_slices_only(fake_segmenter):
     assert [(s.index, s.total) for s in steps] == [(4, 2), (2, 2)]
 
 
-def test_the_estimate_counts_what_is_missing_in_the_models_pixels():
+def test_the_estimate_is_in_the_pixels_the_model_sees():
     class Sized(FakeSegmenter):
         def embedding_bytes(self, shape):
             return shape[0] * shape[1]
 
-    session, source = Session(Sized()), volume()
-    session.embed(slice_image(source, 1, 0, WINDOW))
-    *_, last = estimate(session, source, "coronal", WINDOW)
-    assert last.whole
-    assert (last.total, last.missing) == (20, 19)
-    assert last.bytes == 19 * 30 * 30  # 6 × 30 voxels of 5 × 1 mm are 30 × 30 square pixels
-    assert session.estimate([(6, 30)] * 3, (5.0, 1.0)) == 3 * 30 * 30
+    session = Session(Sized())
+    assert session.estimate([(6, 30)] * 3, (5.0, 1.0)) == 3 * 30 * 30  # 5 × 1 mm voxels become square
+    assert session.estimate([], (5.0, 1.0)) == 0

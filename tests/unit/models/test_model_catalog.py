@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
 import subprocess
 import sys
 
@@ -164,6 +165,19 @@ def test_a_known_name_loads_its_verified_file(folder, monkeypatch):
     path.write_bytes(damaged)
     with pytest.raises(ModelError, match="SHA-256"):
         load_model("sam_vit_l", "cpu")
+
+
+def test_the_built_in_model_needs_no_download(folder):
+    model = load_model("builtin", "cpu")
+    assert model.name == "builtin"
+    assert not folder.exists()
+
+
+def test_weights_of_the_built_in_architecture_load_from_a_file_of_ones_own(tmp_path):
+    own = shutil.copy(weights.expected_path(CATALOG.get("builtin")), tmp_path / "mine.safetensors")
+    model = load_model(own, "cpu")
+    assert model.name == "mine.safetensors"
+    assert model.fingerprint == load_model("builtin", "cpu").fingerprint
 
 
 @pytest.mark.parametrize("name", ["sam_vit_x", "nowhere/sam.pth"])
