@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
     QPushButton,
     QSizePolicy,
@@ -31,21 +32,19 @@ from napari_sam_med.gui.state import workspace_for
 from napari_sam_med.gui.widgets.diagnostics_draw import draw_overview, draw_scatter
 from napari_sam_med.gui.widgets.diagnostics_overlay import OVERLAY_NAMES, failure_view, legend_html
 from napari_sam_med.gui.widgets.diagnostics_table import (
-    WORST_COLUMNS,
     correlations,
     describe_row,
     known_factors,
     worst,
+    worst_columns,
 )
 from napari_sam_med.gui.widgets.evaluate_controls import LayerChooser, MessageStrip, ScrollPanel, row
 from napari_sam_med.gui.widgets.evaluate_scores import Scores, board_of, read_scores
 from napari_sam_med.gui.widgets.evaluate_show import show_score
 from napari_sam_med.gui.widgets.figure import FigurePanel
+from napari_sam_med.gui.widgets.following import follow
 from napari_sam_med.gui.widgets.table_export import write_csv
 from napari_sam_med.gui.widgets.table_view import FrameTable
-
-if TYPE_CHECKING:
-    import napari.viewer
 
 EMPTY_TEXT = (
     "<b>No scores yet.</b><br><br>"
@@ -79,35 +78,30 @@ class DiagnosticsPanel(QWidget):
         self._workspace.attach(self)
         self._board = board_of(self._workspace)
         self._build()
-        self._board.changed.connect(self.show_scores)
+        follow(self, self._board.changed, self.show_scores)
         if self._board.scores is not None:
             self.show_scores(self._board.scores)
 
     # ---- building
 
     def _build(self) -> None:
-        self.source_label = QLabel()
+        self.source_label = QLabel("<b>Scores</b>")
         self.source_label.setWordWrap(True)
-        self.load_button = QPushButton("Open scores.csv…")
-        self.load_button.setToolTip(
-            "Show scores from a file: exported from Evaluate, or written by the command line."
-        )
-        self.load_button.clicked.connect(self._ask_scores)
         self.message = MessageStrip()
         self.message.say("")
         empty = QLabel(EMPTY_TEXT)
         empty.setWordWrap(True)
         empty.setAlignment(Qt.AlignmentFlag.AlignTop)
-        empty.setContentsMargins(6, 12, 6, 6)
         self.pages = QStackedWidget()
         self.pages.addWidget(empty)
         self.pages.addWidget(self._build_results())
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
         scroll = ScrollPanel(self)
-        scroll.column.addLayout(row(self.source_label, self.load_button, stretch=0))
+        scroll.column.addWidget(self.source_label)
         scroll.column.addWidget(self.message)
         scroll.column.addWidget(self.pages, 1)
+        scroll.column.addLayout(self._build_files())
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
 
     def _build_results(self) -> QWidget:
@@ -115,12 +109,12 @@ class DiagnosticsPanel(QWidget):
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(self._build_choosers())
-        self.overview = FigurePanel(self._viewer, describe=self._describe_factor, minimum=(240, 130))
-        self.overview.setMaximumHeight(160)
+        self.overview = FigurePanel(self._viewer, describe=self._describe_factor, minimum=(240, 132))
+        self.overview.setMaximumHeight(150)
         self.overview.setToolTip("How strongly Dice goes with each factor; click a bar to see its dots.")
         self.overview.picked.connect(self._choose_factor)
         column.addWidget(self.overview)
-        self.scatter = FigurePanel(self._viewer, describe=self._describe_row, minimum=(240, 220))
+        self.scatter = FigurePanel(self._viewer, describe=self._describe_row, minimum=(240, 200))
         self.scatter.picked.connect(self.show_row)
         column.addWidget(self.scatter, 3)
         self.worst_count = QSpinBox()
@@ -129,25 +123,38 @@ class DiagnosticsPanel(QWidget):
         self.worst_count.setToolTip("How many of the lowest Dice values to list.")
         self.worst_count.valueChanged.connect(lambda _: self._fill_worst())
         title = QLabel("<b>Worst slices</b>")
+        title.setToolTip("The rows with the lowest Dice, worst first.")
+        legend = QLabel(legend_html())
+        legend.setToolTip(
+            "Colours on the slice you went to: voxels missed and extra, outlines of truth and prediction."
+        )
         self.hide_button = QPushButton("Hide overlay")
         self.hide_button.setToolTip("Take the overlay away and show the label layers again that it hid.")
         self.hide_button.clicked.connect(self.failure.clear)
         column.addLayout(row(title, self.worst_count, QWidget(), self.hide_button, stretch=2))
         self.worst_table = FrameTable()
+        self.worst_table.setMinimumHeight(104)
         self.worst_table.setToolTip("Click a row to go to its slice.")
         self.worst_table.row_chosen.connect(self._on_worst_row)
         column.addWidget(self.worst_table, 2)
-        legend = QLabel(legend_html())
-        legend.setToolTip("Colours of the overlay on the slice you went to.")
         column.addWidget(legend)
+        return page
+
+    def _build_files(self) -> QHBoxLayout:
+        self.load_button = QPushButton("Open scores…")
+        self.load_button.setToolTip(
+            "Show scores.csv: exported from Evaluate, or written by the command line."
+        )
+        self.load_button.clicked.connect(self._ask_scores)
         self.csv_button = QPushButton("Export CSV…")
         self.csv_button.setToolTip("Save the rows that are plotted, with all metrics and factors.")
         self.csv_button.clicked.connect(self._ask_export_csv)
         self.figure_button = QPushButton("Export figure…")
         self.figure_button.setToolTip("Save the scatter plot as PNG, SVG or PDF, on white.")
         self.figure_button.clicked.connect(self._ask_export_figure)
-        column.addLayout(row(self.csv_button, self.figure_button))
-        return page
+        for button in (self.csv_button, self.figure_button):
+            button.setEnabled(False)
+        return row(self.load_button, self.csv_button, self.figure_button)
 
     def _build_choosers(self) -> QFormLayout:
         form = QFormLayout()
@@ -248,6 +255,8 @@ class DiagnosticsPanel(QWidget):
         for widget in (self.overview, self.scatter):
             widget.setVisible(bool(factors))
         self._form.setRowVisible(self.factor, bool(factors))
+        self.csv_button.setEnabled(len(self._shown) > 0)
+        self.figure_button.setEnabled(bool(factors))
         self._draw()
         self._fill_worst()
         self._say_state(factors)
@@ -274,7 +283,8 @@ class DiagnosticsPanel(QWidget):
             self.message.say("Click a dot or a row to go to its slice.")
 
     def _fill_worst(self) -> None:
-        self.worst_table.set_frame(worst(self._shown, self.worst_count.value()), WORST_COLUMNS)
+        lowest = worst(self._shown, self.worst_count.value())
+        self.worst_table.set_frame(lowest, worst_columns(lowest))
 
     def _on_worst_row(self, number: int) -> None:
         self.show_row(int(self.worst_table.frame["position"].to_numpy()[number]))
@@ -312,11 +322,6 @@ class DiagnosticsPanel(QWidget):
             self.message.say(f"Saved {write().name}.")
         except SamMedError as error:
             self.message.say(str(error), problem=True)
-
-
-def make_diagnostics_widget(viewer: napari.viewer.Viewer) -> DiagnosticsPanel:
-    """The dock widget "Diagnostics"."""
-    return DiagnosticsPanel(viewer)
 
 
 def _combo(tooltip: str) -> QComboBox:

@@ -29,12 +29,10 @@ def draw_scatter(
     axes = figure.add_subplot()
     known = FACTORS.get(factor)
     label = f"{known.title} ({known.unit})" if known.unit else known.title
-    title = f"Dice against {known.title.lower()}: {correlation_text(correlation)}"
-    shown = scatter(
-        axes, table, factor, "dice", x_label=label, y_label="Dice", title=title, colors=colors(palette)
-    )
+    shown = scatter(axes, table, factor, "dice", x_label=label, y_label="Dice", colors=colors(palette))
     if not shown:
         return ()
+    axes.set_title(correlation_text(correlation), loc="right")
     axes.set_ylim(-0.04, 1.04)
     axes.grid(True, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -69,12 +67,13 @@ def draw_overview(
             color=palette.text,
         )
     axes.set_yticks(places, [FACTORS.get(name).title for name in names])
-    axes.set_xlim(-1.25, 1.25)
+    axes.set_xlim(-1.5, 1.5)
     axes.set_xticks([-1, 0, 1])
     axes.axvline(0, color=palette.line, linewidth=0.8)
     axes.tick_params(axis="y", length=0)
     n = [correlations[name].n_valid for name in names]
-    axes.set_title(f"Spearman's ρ with Dice, n = {max(n)}")
+    axes.set_title(f"Spearman's ρ with Dice, n = {max(n)}", loc="right")
+    axes.spines["left"].set_visible(False)
     return (Dots(axes, np.zeros(len(names)), places.astype(float), names, whole_row=True),)
 
 

@@ -11,14 +11,20 @@ from napari_sam_med.gui.widgets.evaluate_show import object_name
 from napari_sam_med.gui.widgets.table_model import Column, cell_text
 from napari_sam_med.metrics import METRICS
 
-WORST_COLUMNS = (
+_PLANE = Column("axis", "Plane")
+_WORST = (
     Column("dice", "Dice", 3, "Overlap with the truth: 0 none, 1 perfect."),
-    Column("axis", "Plane"),
     Column("slice", "Slice"),
     Column("label_name", "Object"),
     Column("hd95_mm", "HD95 (mm)", 1, METRICS.get("hd95_mm").title),
     Column("size_px", "Size (px)", 0, FACTORS.get("size_px").meaning),
 )
+
+
+def worst_columns(frame: pd.DataFrame) -> list[Column]:
+    """Columns of the list of worst slices; the plane only where there are several."""
+    several = "axis" in frame and frame["axis"].nunique() > 1
+    return [_WORST[0], _PLANE, *_WORST[1:]] if several else list(_WORST)
 
 
 def known_factors(frame: pd.DataFrame) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
@@ -38,9 +38,7 @@ from napari_sam_med.gui.widgets.evaluate_tables import (
     simulation_levels,
     simulation_summary,
 )
-
-if TYPE_CHECKING:
-    import napari.viewer
+from napari_sam_med.gui.widgets.following import follow
 
 _REFRESH_MS = 400
 _EMPTY = (
@@ -77,7 +75,7 @@ class EvaluatePanel(QWidget):
         self._refresh = QTimer(self)
         self._refresh.setInterval(_REFRESH_MS)
         self._refresh.timeout.connect(self._show_rows)
-        self._workspace.model_changed.connect(self._on_model)
+        follow(self, self._workspace.model_changed, self._on_model)
         self._on_model(self._workspace.model)
         self._on_layers()
         self._choose_plane()
@@ -349,8 +347,3 @@ class EvaluatePanel(QWidget):
         self.bar.setVisible(busy)
         self.cancel_button.setVisible(busy)
         self.cancel_button.setEnabled(busy)
-
-
-def make_evaluate_widget(viewer: napari.viewer.Viewer) -> EvaluatePanel:
-    """The dock widget "Evaluate"."""
-    return EvaluatePanel(viewer)

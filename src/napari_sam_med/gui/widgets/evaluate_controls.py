@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sam_med.gui.state import bare
+from napari_sam_med.gui.widgets.following import follow
 
 
 class LayerChooser(QComboBox):
@@ -59,8 +60,9 @@ class LayerChooser(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(12)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        for event in self._events():
-            event.connect(self._refresh)
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            follow(self, event, self._refresh)
         self.currentIndexChanged.connect(lambda _: self.layer_changed.emit())
         self._refresh()
 
@@ -81,15 +83,6 @@ class LayerChooser(QComboBox):
             if other is not layer:
                 self.choose(other)
                 return
-
-    def disconnect_viewer(self) -> None:
-        """Stop following the viewer; called when the panel closes."""
-        for event in self._events():
-            event.disconnect(self._refresh)
-
-    def _events(self) -> tuple[Any, ...]:
-        events = self._viewer.layers.events
-        return (events.inserted, events.removed, events.renamed)
 
     def _refresh(self, event: Any = None) -> None:
         chosen = self.layer

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSpinBox,
-    QTabWidget,
+    QTabBar,
     QVBoxLayout,
     QWidget,
 )
@@ -59,20 +59,26 @@ class EvaluateForm(QWidget):
         layers.addRow("Image", self.image)
         layers.addRow("Truth", self.truth)
         layers.addRow("Plane", self.plane)
-        self.tabs = QTabWidget()
-        self.tabs.addTab(self._compare_page(viewer), "Compare labels")
+        self.tabs = QTabBar()
+        self.tabs.setDrawBase(False)
+        self.tabs.addTab("Compare labels")
         self.tabs.setTabToolTip(
             0, "Score a prediction that is in the viewer: your own masks, or another model's."
         )
-        self.tabs.addTab(self._simulate_page(), "Simulate prompts")
+        self.tabs.addTab("Simulate prompts")
         self.tabs.setTabToolTip(
             1, "Let the model answer to prompts made from the truth, and score its answers."
         )
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self._pages = (self._compare_page(viewer), self._simulate_page())
+        self.tabs.currentChanged.connect(self._show_page)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(layers)
         column.addWidget(self.tabs)
+        for page in self._pages:
+            column.addWidget(page)
+        self._show_page(0)
         for chooser in (self.image, self.truth, self.prediction):
             chooser.layer_changed.connect(self.layers_changed)
 
@@ -138,6 +144,11 @@ class EvaluateForm(QWidget):
         form.addRow(self.simulate_button)
         return page
 
+    def _show_page(self, shown: int) -> None:
+        # a QTabWidget would be as high as its highest page
+        for i, page in enumerate(self._pages):
+            page.setVisible(i == shown)
+
     @property
     def axis(self) -> int:
         """Number of the chosen plane."""
@@ -147,7 +158,7 @@ class EvaluateForm(QWidget):
         """Disable what must not change while a job runs."""
         for widget in (self.image, self.truth, self.prediction):
             widget.setEnabled(not busy and widget.count() > 0)
-        for widget in (self.plane, self.tabs):
+        for widget in (self.plane, self.tabs, *self._pages):
             widget.setEnabled(not busy)
 
     def offer_labels(self, values: Sequence[int], names: Mapping[int, str]) -> None:
@@ -175,4 +186,5 @@ class EvaluateForm(QWidget):
             max_slices=self.max_slices.value() if self.slices.currentData() == SPREAD else None,
             window=f"{window.level!r}/{window.width!r}",
             min_pixels=self.min_pixels.value(),
+            rules=("score", "oracle"),
         )

@@ -17,6 +17,7 @@ from napari_sam_med.core.volume import Volume
 from napari_sam_med.core.windowing import Window
 from napari_sam_med.evaluation.config import EvaluationConfig
 from napari_sam_med.factors import FactorInput, compute_factors
+from napari_sam_med.gui.widgets.following import follow
 from napari_sam_med.inference.requests import Dropped, Failed, Finished, RunSteps, Stepped
 from napari_sam_med.inference.slices import slice_image
 
@@ -81,6 +82,8 @@ class PoolJob(Job):
         self._worker.returned.connect(self._on_returned)
         self._worker.aborted.connect(self.cancelled)
         self._worker.errored.connect(self._on_bug)
+        worker = self._worker
+        self.destroyed.connect(lambda _=None: worker.quit())
 
     def start(self) -> None:
         """Begin."""
@@ -127,7 +130,9 @@ class ModelJob(Job):
         super().__init__(parent)
         self._workspace = workspace
         self._request = RunSteps(workspace.next_number(), steps)
-        workspace.worker_event.connect(self._on_event)
+        follow(self, workspace.worker_event, self._on_event)
+        number = self._request.number
+        self.destroyed.connect(lambda _=None: workspace.cancel(number))
 
     def start(self) -> None:
         """Begin."""

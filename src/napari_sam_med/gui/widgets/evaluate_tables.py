@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,8 @@ def object_means(table: pd.DataFrame) -> pd.DataFrame:
             row[f"{name}_n_valid"] = len(finite)
         out.append(row)
     names = [c for name in SHOWN_METRICS for c in (name, f"{name}_n_valid")]
-    return pd.DataFrame(out, columns=[*keys, "n_rows", "n_errors", *names])
+    means = pd.DataFrame(out, columns=[*keys, "n_rows", "n_errors", *names])
+    return means.sort_values("label", kind="stable", ignore_index=True)
 
 
 def comparison_summary(levels: Sequence[Level]) -> str:
@@ -131,8 +132,8 @@ def comparison_summary(levels: Sequence[Level]) -> str:
         return "Neither layer has a label in this volume."
     first = whole.iloc[0]
     dice, hd95 = cell_text(first["dice"]), cell_text(first["hd95_mm"], 1)
-    volumes = f"{first['prediction_ml']:.1f} of {first['truth_ml']:.1f} ml"
-    return f"Whole volume: Dice <b>{dice}</b>, HD95 {hd95} mm, {volumes}"
+    volumes = f"prediction {first['prediction_ml']:.1f} ml, truth {first['truth_ml']:.1f} ml"
+    return f"Whole volume: Dice <b>{dice}</b>, HD95 {hd95} mm<br>{volumes}"
 
 
 def simulation_summary(table: pd.DataFrame) -> str:
@@ -150,8 +151,3 @@ def simulation_summary(table: pd.DataFrame) -> str:
     if failed:
         parts.append(f"{failed} rows failed")
     return "<br>".join(parts)
-
-
-def values_of(table: pd.DataFrame, names: Iterable[str]) -> list[str]:
-    """Those of the columns that the table has."""
-    return [name for name in names if name in table]

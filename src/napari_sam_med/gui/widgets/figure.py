@@ -23,6 +23,7 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
 from napari_sam_med.core.errors import OutputError
 from napari_sam_med.gui.widgets.figure_theme import PRINT, Palette, dress, palette_of, rc_params
+from napari_sam_med.gui.widgets.following import follow
 from napari_sam_med.gui.widgets.table_export import write_whole
 
 PICK_RADIUS_PX = 14.0
@@ -89,7 +90,7 @@ class FigurePanel(QWidget):
         self._marked: Any = None
         self._hovered: Any = None
         self._ring: list[Line2D] = []
-        self.figure = Figure(layout="constrained")
+        self.figure = Figure(figsize=(3.2, 2.2), layout="constrained")
         self.canvas = FigureCanvasQTAgg(self.figure)
         self.canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.canvas.setMinimumSize(QSize(*minimum))
@@ -103,7 +104,7 @@ class FigurePanel(QWidget):
         self._redraw = QTimer(self)
         self._redraw.setSingleShot(True)
         self._redraw.timeout.connect(self.redraw)
-        viewer.events.theme.connect(self._on_theme)
+        follow(self, viewer.events.theme, self._on_theme)
         self.redraw()
 
     def plot(self, draw: Draw | None) -> None:
@@ -182,11 +183,6 @@ class FigurePanel(QWidget):
         super().changeEvent(event)
         if event.type() == QEvent.Type.FontChange:
             self._redraw.start(50)
-
-    def disconnect_viewer(self) -> None:
-        """Stop following the viewer; called when the panel closes."""
-        self._redraw.stop()
-        self._viewer.events.theme.disconnect(self._on_theme)
 
     def _on_theme(self, event: Any = None) -> None:
         self._redraw.start(0)
