@@ -162,12 +162,18 @@ def test_what_belongs_to_another_model_is_refused(segmenter):
         segmenter.decode(embedding, prompt.with_logits(np.zeros((256, 256), np.float32)))
 
 
-def test_a_full_size_input_gives_sams_embedding_and_logits():
-    shape = EncoderShape(32, 1, 2, 1024, 16, 14, ())
-    segmenter = SamSegmenter(tiny_sam(shape), "tiny", "0" * 64, shape.name)
-    embedding = segmenter.encode(picture((64, 48)))
+def test_sams_own_input_size_with_windowed_and_global_attention():
+    shape = EncoderShape(32, 2, 2, 1024, 16, 14, (1,))
+    sam = tiny_sam(shape)
+    segmenter = SamSegmenter(sam, "tiny", "0" * 64, shape.name)
+    image, prompt = picture((64, 48)), prompts((64, 48))["box"]
+    embedding = segmenter.encode(image)
     assert embedding.arrays["image_embedding"].shape == (256, 64, 64)
-    assert segmenter.decode(embedding, prompts((64, 48))["point"]).low_res.shape == (3, 256, 256)
+    found = segmenter.decode(embedding, prompt)
+    assert found.low_res.shape == (3, 256, 256)
+    masks, scores, _ = ask_predictor(predictor_for(sam, image, rounded=True), prompt)
+    np.testing.assert_array_equal(found.masks, masks)
+    np.testing.assert_array_equal(found.scores, scores)
 
 
 def test_a_loaded_checkpoint_answers_like_the_network_it_came_from(tmp_path, segmenter):
@@ -180,6 +186,7 @@ def test_a_loaded_checkpoint_answers_like_the_network_it_came_from(tmp_path, seg
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_whole_vit_b_equals_sam_predictor(tmp_path):
     with torch.random.fork_rng():
         torch.manual_seed(3)
