@@ -120,3 +120,16 @@ def test_cache_counts_and_clears(tmp_path, monkeypatch, capsys, fake_segmenter):
 )
 def test_sizes_in_words(n_bytes, text):
     assert size_text(n_bytes) == text
+
+
+def test_demo_hands_its_folder_to_the_tour(monkeypatch, tmp_path):
+    import sys
+    import types
+
+    asked = []
+    tour = types.ModuleType("napari_sam_med.gui.tour")
+    tour.run_demo = asked.append
+    monkeypatch.setitem(sys.modules, "napari_sam_med.gui.tour", tour)
+    assert run("demo") == 0
+    assert run("demo", "--headless", tmp_path) == 0
+    assert asked == [None, tmp_path]
