@@ -89,6 +89,9 @@ class DiagnosticsPanel(QWidget):
         self.source_label.setWordWrap(True)
         self.message = MessageStrip()
         self.message.say("")
+        self.legend = QLabel(legend_html())
+        self.legend.setToolTip("Colours in the viewer: voxels missed and extra, outlines of truth and prediction.")
+        self.legend.hide()
         empty = QLabel(EMPTY_TEXT)
         empty.setWordWrap(True)
         empty.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -98,6 +101,7 @@ class DiagnosticsPanel(QWidget):
         scroll = ScrollPanel(self)
         scroll.column.addWidget(self.source_label)
         scroll.column.addWidget(self.message)
+        scroll.column.addWidget(self.legend)
         scroll.column.addWidget(self.pages, 1)
         scroll.column.addLayout(self._build_files())
         outer = QVBoxLayout(self)
@@ -124,20 +128,15 @@ class DiagnosticsPanel(QWidget):
         self.worst_count.valueChanged.connect(lambda _: self._fill_worst())
         title = QLabel("<b>Worst slices</b>")
         title.setToolTip("The rows with the lowest Dice, worst first.")
-        legend = QLabel(legend_html())
-        legend.setToolTip(
-            "Colours on the slice you went to: voxels missed and extra, outlines of truth and prediction."
-        )
         self.hide_button = QPushButton("Hide overlay")
         self.hide_button.setToolTip("Take the overlay away and show the label layers again that it hid.")
-        self.hide_button.clicked.connect(self.failure.clear)
+        self.hide_button.clicked.connect(self.hide_overlay)
         column.addLayout(row(title, self.worst_count, QWidget(), self.hide_button, stretch=2))
         self.worst_table = FrameTable()
         self.worst_table.setMinimumHeight(104)
         self.worst_table.setToolTip("Click a row to go to its slice.")
         self.worst_table.row_chosen.connect(self._on_worst_row)
         column.addWidget(self.worst_table, 2)
-        column.addWidget(legend)
         return page
 
     def _build_files(self) -> QHBoxLayout:
@@ -224,12 +223,19 @@ class DiagnosticsPanel(QWidget):
             self.message.say(str(error), problem=True)
             return
         self.message.say(text)
+        self.legend.show()
         self.scatter.mark(position)
         found = np.flatnonzero(self.worst_table.frame["position"] == position)
         if found.size:
             self.worst_table.choose_row(int(found[0]), tell=False)
         else:
             self.worst_table.clearSelection()
+
+    def hide_overlay(self) -> None:
+        """Take the overlay away and show again the layers that it hid."""
+        self.failure.clear()
+        self.legend.hide()
+        self.scatter.mark(None)
 
     @property
     def shown(self) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from napari_sam_med.core.volume import Volume
 from napari_sam_med.core.windowing import Window
 from napari_sam_med.evaluation.config import EvaluationConfig
 from napari_sam_med.factors import FactorInput, compute_factors
-from napari_sam_med.gui.widgets.following import follow
+from napari_sam_med.gui.widgets.following import Stopper, follow
 from napari_sam_med.inference.requests import Dropped, Failed, Finished, RunSteps, Stepped
 from napari_sam_med.inference.slices import slice_image
 
@@ -82,8 +83,7 @@ class PoolJob(Job):
         self._worker.returned.connect(self._on_returned)
         self._worker.aborted.connect(self.cancelled)
         self._worker.errored.connect(self._on_bug)
-        worker = self._worker
-        self.destroyed.connect(lambda _=None: worker.quit())
+        self._stopper = Stopper(self, self._worker.quit)
 
     def start(self) -> None:
         """Begin."""
@@ -131,8 +131,7 @@ class ModelJob(Job):
         self._workspace = workspace
         self._request = RunSteps(workspace.next_number(), steps)
         follow(self, workspace.worker_event, self._on_event)
-        number = self._request.number
-        self.destroyed.connect(lambda _=None: workspace.cancel(number))
+        self._stopper = Stopper(self, functools.partial(workspace.cancel, self._request.number))
 
     def start(self) -> None:
         """Begin."""
@@ -148,7 +147,6 @@ class ModelJob(Job):
         if isinstance(event, Stepped):
             self._take(event.value)
             return
-        self._workspace.worker_event.disconnect(self._on_event)
         if isinstance(event, Finished):
             self.done.emit()
         elif isinstance(event, Failed):

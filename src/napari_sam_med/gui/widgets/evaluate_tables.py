@@ -51,7 +51,7 @@ def comparison_levels(rows: Sequence[dict[str, Any]]) -> list[Level]:
     for name in ("slice", "label"):
         table[name] = table[name].astype("Int64")
     for name in ("case", "model", "strategy", "rule", "error"):
-        table[name] = table[name].fillna("").astype(object)
+        table[name] = table[name].astype(object).fillna("")
 
     def of(level: str, *dropped: str) -> pd.DataFrame:
         kept = table[table["level"] == level].drop(columns=["level", *dropped])
