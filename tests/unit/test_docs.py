@@ -1,0 +1,60 @@
+"""Documents name what the code has: commands, suffixes, windows and keys."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from napari_sam_med.cli.app import app
+from napari_sam_med.core.windowing import CT_PRESETS, WINDOW_NAMES
+from napari_sam_med.gui.widgets.segment_keys import KEYS
+from napari_sam_med.io import READ_SUFFIXES, WRITE_SUFFIXES
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def rows(name: str, heading: str) -> list[list[str]]:
+    """Cells of the first table under a heading."""
+    section = text(name).split(f"# {heading}\n", 1)[1]
+    table = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
+    return [
+        [cell.strip() for cell in line.strip("|\n").split("|")] for line in table.group().splitlines()[2:]
+    ]
+
+
+def test_every_command_has_a_chapter():
+    headings = " ".join(re.findall(r"^## (.*)$", text("docs/cli.md"), re.MULTILINE))
+    commands = {c.name for c in app.registered_commands} | {g.name for g in app.registered_groups}
+    assert {c for c in commands if c not in headings} == set()
+
+
+def test_keys():
+    listed = {row[0].strip("`") for row in rows("docs/usage.md", "Keys")}
+    assert listed == {*KEYS.values(), "right drag"}
+
+
+def test_windows():
+    table = {row[0].strip("`"): row[1] for row in rows("docs/usage.md", "Windows")}
+    assert set(table) == set(WINDOW_NAMES)
+    for name, window in CT_PRESETS.items():
+        assert table[name] == f"{window.level:g} / {window.width:g} HU"
+
+
+def test_formats():
+    table = rows("docs/usage.md", "File formats")
+    read = {suffix for row in table if row[2] == "yes" for suffix in re.findall(r"`(\.[\w.]+)`", row[1])}
+    written = {suffix for row in table if row[3] == "yes" for suffix in re.findall(r"`(\.[\w.]+)`", row[1])}
+    assert read == set(READ_SUFFIXES)
+    assert written == set(WRITE_SUFFIXES)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_links_lead_somewhere(path):
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
+    missing = [t for t in targets if "://" not in t and not (path.parent / t).exists()]
+    assert missing == []
