@@ -28,6 +28,14 @@ def train_builtin(
         Path,
         typer.Option("--output", "-o", metavar="DIR", help="Folder for weights, checkpoint, log and curves."),
     ] = Path("runs/builtin"),
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            "--pairs",
+            metavar="FILE",
+            help="CSV of real pairs (id, split, image, label); rows with split=train are mixed in.",
+        ),
+    ] = None,
 ) -> None:
     """Train the built-in model on synthetic slices (and real pairs, if the settings name any).
 
@@ -36,7 +44,7 @@ def train_builtin(
     from napari_sam_med.finetune.config import read_config
     from napari_sam_med.finetune.trainer import train
 
-    settings = read_config(config)
+    settings = read_config(config, **({} if pairs is None else {"pairs": str(pairs)}))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
