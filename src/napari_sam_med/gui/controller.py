@@ -254,5 +254,12 @@ class SegmentController:
 
 
 def same_prompt(a: Prompt, b: Prompt) -> bool:
-    """Whether two prompts ask the same."""
-    return a.box == b.box and np.array_equal(a.points, b.points) and np.array_equal(a.labels, b.labels)
+    """Whether two prompts ask the same, to a thousandth of a voxel."""
+    if (a.box is None) != (b.box is None) or len(a.points) != len(b.points):
+        return False
+    boxes_differ = (
+        a.box is not None and b.box is not None and not np.allclose(a.box, b.box, atol=1e-3, rtol=0)
+    )
+    return not boxes_differ and bool(
+        np.allclose(a.points, b.points, atol=1e-3, rtol=0) and np.array_equal(a.labels, b.labels)
+    )

@@ -105,7 +105,7 @@ def new_labels(viewer: napari.Viewer, image: Image, volume: Volume) -> Labels:
     data = np.zeros(image.data.shape, np.uint8)
     labels = volume.with_data(
         data if data.ndim >= 3 else data[np.newaxis],
-        name=f"{image.name} objects",
+        name=f"{image.name} masks",
         modality="",
         label_names={},
         metadata={},
@@ -119,8 +119,17 @@ def new_labels(viewer: napari.Viewer, image: Image, volume: Volume) -> Labels:
         opacity=0.6,
         **frame_of(image),
     )
+    move_below(viewer, layer, ("Points", "Shapes"), PREVIEW_NAME)
     viewer.layers.selection.active = active
     return layer
+
+
+def move_below(viewer: napari.Viewer, layer: Labels, kinds: tuple[str, ...], name: str = "") -> None:
+    """Move a layer below the first layer of these kinds, or of this name."""
+    above = [i for i, x in enumerate(viewer.layers) if type(x).__name__ in kinds or x.name == name]
+    place = viewer.layers.index(layer)
+    if above and min(above) < place:
+        viewer.layers.move(place, min(above))
 
 
 class PreviewLayer:
@@ -150,7 +159,7 @@ class PreviewLayer:
         if layer is None:
             active = self._viewer.layers.selection.active
             self._layer = layer = self._viewer.add_labels(data, name=PREVIEW_NAME, opacity=0.65, **place)
-            self._below_prompts(layer)
+            move_below(self._viewer, layer, ("Points", "Shapes"))
             if active is not None:
                 self._viewer.layers.selection.active = active
         else:
@@ -176,12 +185,6 @@ class PreviewLayer:
         layer, self._layer = self.layer, None
         if layer is not None:
             self._viewer.layers.remove(layer)
-
-    def _below_prompts(self, layer: Labels) -> None:
-        layers = self._viewer.layers
-        prompts = [i for i, other in enumerate(layers) if type(other).__name__ in ("Points", "Shapes")]
-        if prompts and min(prompts) < layers.index(layer):
-            layers.move(layers.index(layer), min(prompts))
 
     @staticmethod
     def _translate(image: Image, position: SlicePosition) -> NDArray[np.float64]:

@@ -65,6 +65,16 @@ class PromptLayers:
         """What the next point means."""
         return self._sign
 
+    @property
+    def tool(self) -> str:
+        """What a click on the canvas adds: "box", "positive", "negative", or "" for nothing."""
+        active = self._viewer.layers.selection.active
+        if self.boxes is not None and active == self.boxes and self.boxes.mode == "add_rectangle":
+            return "box"
+        if self.points is not None and active == self.points and self.points.mode == "add":
+            return self._sign
+        return ""
+
     def attach(self, image: Image | None) -> None:
         """Prompt `image` from now on; layers of another geometry are replaced."""
         if image == self._image:

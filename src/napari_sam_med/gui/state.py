@@ -62,6 +62,7 @@ class Workspace:
         self.model_request: str = ""
         self._numbers = itertools.count(1)
         self._loading: int | None = None
+        self._before: tuple[ModelState | None, str] = (None, "")
         self._panels = 0
         self._volumes: weakref.WeakKeyDictionary[Any, tuple[Any, Volume]] = weakref.WeakKeyDictionary()
         self.worker = QtModelWorker(factory or self._default_worker)
@@ -86,6 +87,7 @@ class Workspace:
 
         number = self.next_number()
         self._loading = number
+        self._before = (self.model, self.model_request) if self.model is not None else self._before
         self.model_request = name_or_file
         self.model = None
         self.model_changed.emit(None)
@@ -125,6 +127,7 @@ class Workspace:
         self.worker.close(timeout)
         self.model = None
         self._loading = None
+        self._before = (None, "")
 
     def _panel_gone(self) -> None:
         self._panels -= 1
@@ -144,7 +147,10 @@ class Workspace:
             if isinstance(event, ModelLoaded):
                 self.model = ModelState(event.name, event.fingerprint, event.device, event.licence)
                 self.model_changed.emit(self.model)
-            else:
+            else:  # the model thread goes on with the model it had
+                self.model, self.model_request = self._before
+                if self.model is not None:
+                    self.model_changed.emit(self.model)
                 self.model_failed.emit(event.message)
         self.worker_event.emit(event)
 
