@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.io import checks
-from napari_sam_med.io.dicom_scan import TIME_KEYS, Frame
+from napari_sam_med.io.dicom_frame import TIME_KEYS, Frame
 
 _NAMED = 6
 _SAME_PLACE_MM = 0.01

@@ -15,7 +15,7 @@ from pydicom.uid import MultiFrameGrayscaleWordSecondaryCaptureImageStorage as _
 
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.io import stream
-from napari_sam_med.io.dicom_scan import Frame, integer
+from napari_sam_med.io.dicom_frame import Frame, integer
 
 _PIXEL_TAGS = (
     "SamplesPerPixel",
@@ -110,7 +110,7 @@ def _decode(path: Path, frame: Frame, what: str) -> NDArray[Any]:
         pixels = np.asarray(dataset.pixel_array)
     except Exception as error:  # a missing decoder and damaged pixels raise many types
         syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
-        if syntax is None or not syntax.is_compressed:
+        if syntax is None or not (syntax.is_transfer_syntax and syntax.is_compressed):
             raise InputError(
                 f"{what} cannot be read: its file {path.name} is cut short or damaged (its pixels do not match its "
                 "header); copy or export it again, or remove it."

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pydicom import config
 
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.io import sniff
+from napari_sam_med.io.dicom_frame import TAGS, Frame, frames_of, group, integer, numbers, text
 from napari_sam_med.io.series import SeriesInfo
 
 _NOT_IMAGES = {
@@ -29,87 +30,7 @@ _NOT_IMAGES = {
     "DOC": "a document (DOC)",
 }
 _DIRECTORY = "1.2.840.10008.1.3.10"
-# What tells the time points of a 4D series apart, most telling first.
-TIME_KEYS = (
-    "TemporalPositionIndex",
-    "TemporalPositionIdentifier",
-    "TriggerTime",
-    "NominalCardiacTriggerDelayTime",
-    "DiffusionBValue",
-    "EffectiveEchoTime",
-    "EchoTime",
-    "AcquisitionNumber",
-    "FrameReferenceTime",
-    "AcquisitionTime",
-    "AcquisitionDateTime",
-    "FrameAcquisitionDateTime",
-    "ContentTime",
-    "StackID",
-    "InstanceNumber",
-    "FrameNumber",
-)
-_TAGS = [
-    *TIME_KEYS[:-1],
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "SeriesInstanceUID",
-    "SeriesNumber",
-    "SeriesDescription",
-    "Modality",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PixelSpacing",
-    "ImagerPixelSpacing",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "GridFrameOffsetVector",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "WindowCenter",
-    "WindowWidth",
-    "TemporalResolution",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-]
-_GROUPS = {
-    "FrameContentSequence": ("TemporalPositionIndex", "FrameAcquisitionDateTime", "StackID"),
-    "CardiacSynchronizationSequence": ("NominalCardiacTriggerDelayTime",),
-    "MREchoSequence": ("EffectiveEchoTime",),
-    "MRDiffusionSequence": ("DiffusionBValue",),
-}
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One image plane: a single-frame file, or one frame of a multi-frame file.
-
-    Positions are DICOM's (LPS mm), `step_mm` its SpacingBetweenSlices. `spacing_mm` is (between rows, between columns).
-    `index` is None in a single-frame file.
-    """
-
-    path: Path
-    index: int | None
-    rows: int
-    columns: int
-    uid: str = ""
-    position: tuple[float, ...] | None = None
-    orientation: tuple[float, ...] | None = None
-    spacing_mm: tuple[float, ...] | None = None
-    thickness_mm: float | None = None
-    step_mm: float | None = None
-    slope: float = 1.0
-    intercept: float = 0.0
-    time: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        """File name, and the frame number where there are several."""
-        return self.path.name if self.index is None else f"{self.path.name} frame {self.index + 1}"
+_MOST_FILES = 20_000
 
 
 @dataclass(frozen=True)
@@ -166,45 +87,12 @@ def scan(path: Path) -> Scan:
         return _scan_folder(path)
 
 
-def text(header: Any, name: str) -> str:
-    """An element as text; "" where it is missing or cannot be read."""
-    value = _get(header, name)
-    return "" if value is None else str(value).strip()
-
-
-def integer(header: Any, name: str, default: int = 0) -> int:
-    """An element as an integer; `default` where it is missing or cannot be read."""
-    try:
-        return int(_get(header, name))
-    except (TypeError, ValueError, OverflowError):
-        return default
-
-
-def numbers(header: Any, name: str, count: int) -> tuple[float, ...] | None:
-    """The first `count` numbers of an element, or None where it has fewer or cannot be read."""
-    value = _get(header, name)
-    if value is None or isinstance(value, str):
-        return None
-    try:
-        values = tuple(float(v) for v in value) if hasattr(value, "__iter__") else (float(value),)
-    except (TypeError, ValueError):
-        return None
-    return values[:count] if len(values) >= count else None
-
-
-def _get(header: Any, name: str) -> Any:
-    try:
-        return header.get(name) if header is not None else None
-    except Exception:  # elements are parsed on access, and damaged ones raise almost anything
-        return None
-
-
 def _header(path: Path) -> Any:
     """The parsed header, or None when the file is no DICOM or is damaged beyond reading."""
     if not sniff.is_dicom(path):
         return None
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(_TAGS))
+        header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(TAGS))
         return header if len(header) or len(header.file_meta) else None
     except Exception:  # pydicom raises many types on damaged files
         return None
@@ -228,10 +116,7 @@ def _scan_folder(folder: Path) -> Scan:
     try:
         found, other = _headers(sorted(folder.iterdir()), None)
         if not found:
-            below = [
-                Path(root) / name for root, _, names in sorted(os.walk(folder)) for name in sorted(names)
-            ]
-            found, other = _headers(below, None)
+            found, other = _headers(_below(folder), None)
     except OSError as error:
         raise InputError(f"The folder {folder.name} cannot be read: {error.strerror or error}.") from error
     if not found:
@@ -250,6 +135,19 @@ def _scan_folder(folder: Path) -> Scan:
         groups.setdefault(text(header, "SeriesInstanceUID") or f"file {path.name}", []).append((path, header))
     series = sorted((_series(g) for g in groups.values()), key=_series_order)
     return Scan(tuple(series), tuple(other))
+
+
+def _below(folder: Path) -> list[Path]:
+    files: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        files += [Path(root) / name for name in sorted(names)]
+        if len(files) > _MOST_FILES:
+            raise InputError(
+                f"The folder {folder.name} holds more than {_MOST_FILES} files in its subfolders; choose the folder "
+                "of one series."
+            )
+    return files
 
 
 def _series_order(series: Series) -> tuple[int, str]:
@@ -279,7 +177,7 @@ def _refuse_no_image(header: Any, what: str) -> None:
 
 
 def _series(found: list[tuple[Path, Any]]) -> Series:
-    frames = [frame for path, header in found for frame in _frames(path, header)]
+    frames = [frame for path, header in found for frame in frames_of(path, header)]
     first = found[0][1]
     number = numbers(first, "SeriesNumber", 1)
     info = SeriesInfo(
@@ -301,91 +199,9 @@ def _series(found: list[tuple[Path, Any]]) -> Series:
 
 def _window(header: Any) -> tuple[float, float] | None:
     """(level, width) of the first window, from the top level or the functional groups."""
-    places = [header, _group(header, 0, "FrameVOILUTSequence")]
+    places = [header, group(header, 0, "FrameVOILUTSequence")]
     for place in places:
         level, width = numbers(place, "WindowCenter", 1), numbers(place, "WindowWidth", 1)
         if level and width and width[0] > 0:
             return (level[0], width[0])
     return None
-
-
-def _group(header: Any, index: int, sequence: str) -> Any:
-    """One functional group of a frame: its own, else the shared one, else None."""
-    for name, item in (("PerFrameFunctionalGroupsSequence", index), ("SharedFunctionalGroupsSequence", 0)):
-        items = _get(header, name)
-        if items is None or item >= len(items):
-            continue
-        inner = _get(items[item], sequence)
-        if inner is not None and len(inner):
-            return inner[0]
-    return None
-
-
-def _frames(path: Path, header: Any) -> Iterator[Frame]:
-    n_frames = max(1, integer(header, "NumberOfFrames", 1))
-    single = n_frames == 1
-    for index in range(n_frames):
-        measures = _group(header, index, "PixelMeasuresSequence")
-        scaling = _group(header, index, "PixelValueTransformationSequence")
-        orientation = numbers(
-            _group(header, index, "PlaneOrientationSequence"), "ImageOrientationPatient", 6
-        ) or numbers(header, "ImageOrientationPatient", 6)
-        yield Frame(
-            path=path,
-            index=None if single else index,
-            rows=integer(header, "Rows"),
-            columns=integer(header, "Columns"),
-            uid=text(header, "SOPInstanceUID"),
-            position=_position(header, index, single, orientation),
-            orientation=orientation,
-            spacing_mm=numbers(measures, "PixelSpacing", 2)
-            or numbers(header, "PixelSpacing", 2)
-            or numbers(header, "ImagerPixelSpacing", 2),
-            thickness_mm=_positive(measures, "SliceThickness") or _positive(header, "SliceThickness"),
-            step_mm=_positive(measures, "SpacingBetweenSlices") or _positive(header, "SpacingBetweenSlices"),
-            slope=(numbers(scaling, "RescaleSlope", 1) or numbers(header, "RescaleSlope", 1) or (1.0,))[0],
-            intercept=(
-                numbers(scaling, "RescaleIntercept", 1) or numbers(header, "RescaleIntercept", 1) or (0.0,)
-            )[0],
-            time=_time(header, index, single),
-        )
-
-
-def _position(
-    header: Any, index: int, single: bool, orientation: tuple[float, ...] | None
-) -> tuple[float, ...] | None:
-    own = numbers(_group(header, index, "PlanePositionSequence"), "ImagePositionPatient", 3)
-    if own is not None:
-        return own
-    first = numbers(header, "ImagePositionPatient", 3)
-    if single or first is None or orientation is None:
-        return first
-    # older multi-frame objects (NM, RT): one position and a list of offsets or one step along the normal
-    offsets = numbers(header, "GridFrameOffsetVector", index + 1)
-    step = numbers(header, "SpacingBetweenSlices", 1)
-    if offsets is None and step is None:
-        return None
-    along = offsets[index] if offsets is not None else index * (step or (0.0,))[0]
-    (a, b, c), (d, e, f) = orientation[:3], orientation[3:]
-    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
-    x, y, z = (p + along * n for p, n in zip(first, normal, strict=True))
-    return (x, y, z)
-
-
-def _positive(place: Any, name: str) -> float | None:
-    value = numbers(place, name, 1)
-    return value[0] if value and value[0] > 0 else None
-
-
-def _time(header: Any, index: int, single: bool) -> dict[str, str]:
-    """Everything that may tell time points apart, as text."""
-    found = {key: text(header, key) for key in TIME_KEYS[:-1]}
-    if not single:
-        found["FrameNumber"] = f"{index + 1}"
-        for sequence, keys in _GROUPS.items():
-            group = _group(header, index, sequence)
-            for key in keys:
-                # a per-frame value is the truth; the top level may repeat one value for all
-                if text(group, key):
-                    found[f"{key}/frame"] = text(group, key)
-    return {key: value for key, value in found.items() if value}

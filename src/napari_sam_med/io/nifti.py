@@ -151,7 +151,7 @@ def _read_header(path: Path) -> _Header:
             zipped = file.read(2) == b"\x1f\x8b"
         with gzip.open(header_path) if zipped else header_path.open("rb") as file:
             block = file.read(540)
-            found = _kind(block)
+            found = _kind(block, what)
             if found is None:
                 raise InputError(
                     f"{what} is not a NIfTI image: its first bytes are no NIfTI header. "
@@ -180,7 +180,7 @@ def _read_header(path: Path) -> _Header:
     return _Header(fields, endian, data_path, zipped, offset, (block + rest)[size:offset], what)
 
 
-def _kind(block: bytes) -> tuple[int, str] | None:
+def _kind(block: bytes, what: str) -> tuple[int, str] | None:
     """(header size, endianness) of a NIfTI header with its magic, or None."""
     for order, endian in (("little", "<"), ("big", ">")):
         size = int.from_bytes(block[:4], order)  # type: ignore[arg-type]
@@ -189,8 +189,8 @@ def _kind(block: bytes) -> tuple[int, str] | None:
             return size, endian
         if size == 348 and len(block) >= 348:
             raise InputError(
-                "This is an Analyze 7.5 file: it does not say which side is left, so it is not read. "
-                "Convert it to NIfTI with a tool that knows its orientation."
+                f"{what} is an Analyze 7.5 file, or a damaged NIfTI: it does not say which side is left, so it is not "
+                "read. Convert it to NIfTI with a tool that knows its orientation."
             )
     return None
 

@@ -15,6 +15,9 @@ from napari_sam_med.core.geometry import require_same_grid, resample_labels, sam
 from napari_sam_med.core.volume import Volume
 from napari_sam_med.io import checks, sniff
 
+# Labels stored with a scale factor come back as 2.9999; probabilities do not stay this close to whole numbers.
+_WHOLE = 1e-3
+
 
 def read_volume(path: str | os.PathLike[str], series: str | int | None = None) -> Volume:
     """Read an image volume.
@@ -30,8 +33,9 @@ def read_volume(path: str | os.PathLike[str], series: str | int | None = None) -
     Returns
     -------
     Volume
-        (z, y, x), or (t, z, y, x) for 4D data, in canonical axes. ``metadata["warnings"]`` holds sentences about what
-        the user should know. Without a modality in the file, "CT" is guessed from Hounsfield-like values.
+        (z, y, x), or (t, z, y, x) for 4D data, in canonical axes. Without a modality in the file, "CT" is guessed from
+        Hounsfield-like values. Keys of ``metadata``: ``format``, ``source_ndim`` (2 for a file with one plane),
+        ``warnings`` (sentences the user should see), and from DICOM ``window_hu`` (level, width) and ``photometric``.
 
     Raises
     ------
@@ -141,7 +145,7 @@ def _whole_numbers(data: NDArray[Any], what: str) -> NDArray[Any]:
             raise InputError(
                 f"{what} holds NaN or infinite values; expected whole numbers, one for each structure."
             )
-        if not np.array_equal(np.rint(part), part):
+        if np.abs(np.rint(part) - part).max(initial=0) > _WHOLE:
             low, high = float(part.min()), float(part.max())
             raise InputError(
                 f"{what} holds values that are not whole numbers ({low:.3g} to {high:.3g}), like a probability map; "
@@ -151,4 +155,4 @@ def _whole_numbers(data: NDArray[Any], what: str) -> NDArray[Any]:
     dtype = checks.smallest_integer(int(low), int(high))
     if dtype is None or max(abs(low), abs(high)) > 2**53:
         raise InputError(f"{what} holds values too large for labels ({low:.3g} to {high:.3g}).")
-    return data.astype(dtype)
+    return np.rint(data).astype(dtype)

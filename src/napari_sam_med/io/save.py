@@ -73,6 +73,8 @@ def _check_target(target: Path, labels: Volume) -> str:
         raise OutputError(f"The folder {target.parent} does not exist; make it first or choose another.")
     if target.is_dir():
         raise OutputError(f"{target.name} is a folder; choose a file name.")
+    if target.exists() and not target.stat().st_mode & 0o222:
+        raise OutputError(f"{target.name} is read-only; choose another name, or allow writing to it.")
     if labels.data.ndim == 4 and not suffix.startswith(".nii"):
         raise OutputError(
             f"4D labels can be saved as NIfTI only; choose a name that ends with .nii.gz, not {suffix}."
@@ -149,10 +151,24 @@ WRITE_FORMATS = {
 
 
 def _publish(folder: Path, target: Path) -> None:
-    """Move what was verified to its place: a data file before the header that names it."""
-    drafts = sorted(folder.iterdir(), key=lambda p: p.name == target.name)
-    for draft in drafts:
-        if draft.name != target.name and (target.parent / draft.name).is_dir():
-            raise OutputError(f"{draft.name} is a folder in {target.parent}; choose another file name.")
-    for draft in drafts:
-        os.replace(draft, target.parent / draft.name)
+    """Move what was verified to its place: a data file before the header that names it, or neither."""
+    drafts = sorted((p for p in folder.iterdir()), key=lambda p: p.name == target.name)
+    if len(drafts) == 1:
+        os.replace(drafts[0], target)
+        return
+    undo: list[tuple[Path, Path | None]] = []
+    try:
+        for draft in drafts:
+            place = target.parent / draft.name
+            kept = folder / f"kept-{draft.name}" if place.exists() else None
+            if kept is not None:
+                os.replace(place, kept)
+            undo.append((place, kept))
+            os.replace(draft, place)
+    except OSError:
+        for place, kept in reversed(undo):
+            if kept is None:
+                place.unlink(missing_ok=True)
+            else:
+                os.replace(kept, place)
+        raise
