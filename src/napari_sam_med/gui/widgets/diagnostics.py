@@ -30,7 +30,7 @@ from napari_sam_med.evaluation.statistics import Correlation
 from napari_sam_med.factors import FACTORS
 from napari_sam_med.gui.state import workspace_for
 from napari_sam_med.gui.widgets.diagnostics_draw import draw_overview, draw_scatter
-from napari_sam_med.gui.widgets.diagnostics_overlay import OVERLAY_NAMES, failure_view, legend_html
+from napari_sam_med.gui.widgets.diagnostics_overlay import PASSING_NAMES, failure_view, legend_html
 from napari_sam_med.gui.widgets.diagnostics_table import (
     correlations,
     describe_row,
@@ -160,7 +160,7 @@ class DiagnosticsPanel(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         self.image_layer = LayerChooser(self._viewer, Image)
         self.image_layer.setToolTip("The image these scores are about; a file does not know it.")
-        self.truth_layer = LayerChooser(self._viewer, Labels, prefer=("truth", "label"), hide=OVERLAY_NAMES)
+        self.truth_layer = LayerChooser(self._viewer, Labels, prefer=("truth", "label"), hide=PASSING_NAMES)
         self.truth_layer.setToolTip("The truth these scores were made against; a file does not know it.")
         self.strategy = _combo("Prompt strategy whose rows are shown.")
         self.rule = _combo(

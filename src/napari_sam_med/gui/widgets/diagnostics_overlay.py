@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from skimage.measure import find_contours
 
 from napari_sam_med.gui.layers import go_to_slice
+from napari_sam_med.gui.mask_layers import PREVIEW_NAME
 from napari_sam_med.gui.state import bare
 
 ERRORS_NAME = "Errors"
 OUTLINES_NAME = "Outlines"
 OVERLAY_NAMES = (ERRORS_NAME, OUTLINES_NAME)
+PASSING_NAMES = (*OVERLAY_NAMES, PREVIEW_NAME)
+"""Layers that panels draw for a moment: never to be evaluated."""
 
 MISSED, EXTRA = 1, 2
 _MAX_OUTLINES = 200
@@ -104,7 +107,7 @@ class FailureView:
 
     def _hide_others(self) -> None:
         for layer in self._viewer.layers:
-            if isinstance(layer, Labels) and layer.name not in OVERLAY_NAMES and layer.visible:
+            if isinstance(layer, Labels) and layer.name not in PASSING_NAMES and layer.visible:
                 layer.visible = False
                 self._hidden.append(layer)
 

@@ -17,7 +17,7 @@ from napari_sam_med.evaluation.labels import label_array, label_boxes
 from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.evaluation.table import rows_to_table
 from napari_sam_med.gui.layers import add_labels, slice_position
-from napari_sam_med.gui.state import workspace_for
+from napari_sam_med.gui.state import Workspace, workspace_for
 from napari_sam_med.gui.widgets.diagnostics_overlay import failure_view
 from napari_sam_med.gui.widgets.evaluate_controls import LayerChooser, MessageStrip, ScrollPanel, row
 from napari_sam_med.gui.widgets.evaluate_form import CURRENT, EvaluateForm
@@ -120,6 +120,11 @@ class EvaluatePanel(QWidget):
     def busy(self) -> bool:
         """Whether a job is at work."""
         return self._job is not None
+
+    @property
+    def workspace(self) -> Workspace:
+        """What the panels of this viewer share."""
+        return self._workspace
 
     @property
     def scores(self) -> Scores | None:

@@ -152,6 +152,10 @@ class ManyChooser(QPushButton):
         """How many things are offered."""
         return len(self._actions)
 
+    def offered(self) -> list[Any]:
+        """All that is offered, in order."""
+        return [value for value, _, _ in self._actions]
+
     def set_values(self, values: Iterable[Any]) -> None:
         """Tick exactly these."""
         wanted = set(values)

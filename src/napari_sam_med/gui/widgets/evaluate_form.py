@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_sam_med.core.volume import AXES
 from napari_sam_med.core.windowing import Window
 from napari_sam_med.evaluation.config import EvaluationConfig
-from napari_sam_med.gui.widgets.diagnostics_overlay import OVERLAY_NAMES
+from napari_sam_med.gui.widgets.diagnostics_overlay import PASSING_NAMES
 from napari_sam_med.gui.widgets.evaluate_controls import LayerChooser, ManyChooser, row
 from napari_sam_med.prompts import STRATEGIES
 
@@ -47,7 +47,7 @@ class EvaluateForm(QWidget):
         super().__init__(parent)
         self.image = LayerChooser(viewer, Image)
         self.image.setToolTip("The image: prompts are simulated on it, and factors are measured in it.")
-        self.truth = LayerChooser(viewer, Labels, prefer=("truth", "label"), hide=OVERLAY_NAMES)
+        self.truth = LayerChooser(viewer, Labels, prefer=("truth", "label"), hide=PASSING_NAMES)
         self.truth.setToolTip("The labels that count as correct (ground truth).")
         self.plane = QComboBox()
         self.plane.setToolTip("Slices of which plane are scored.")
@@ -88,7 +88,7 @@ class EvaluateForm(QWidget):
         form.setContentsMargins(6, 6, 6, 6)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         prefer = ("prediction", "segment", "mask")
-        self.prediction = LayerChooser(viewer, Labels, prefer=prefer, hide=OVERLAY_NAMES)
+        self.prediction = LayerChooser(viewer, Labels, prefer=prefer, hide=PASSING_NAMES)
         self.prediction.setToolTip(
             "The labels to score; the same number must mean the same object as in the truth."
         )

@@ -132,6 +132,8 @@ class FigurePanel(QWidget):
         found = self._find(key)
         if found is None:
             return None
+        if self.figure.stale:
+            self.canvas.draw()  # the layout places the axes only when they are drawn
         x, y = _pixels(found[0])[found[1]]
         ratio = self.canvas.device_pixel_ratio
         return (float(x / ratio), float(self.canvas.height() - y / ratio))

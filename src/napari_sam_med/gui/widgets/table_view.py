@@ -46,6 +46,11 @@ class FrameTable(QTableView):
         """All rows, in their own order."""
         return self._model.frame
 
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Columns as shown."""
+        return self._model.columns
+
     def set_frame(self, frame: pd.DataFrame, columns: Sequence[Column] | None = None) -> None:
         """Show other rows, keeping the sorting and, where the number of rows only grew, the chosen row."""
         current = self.current_row()
