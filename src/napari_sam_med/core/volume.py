@@ -161,14 +161,17 @@ class Volume:
         return (row, col)
 
     def best_axis(self) -> int:
-        """The axis whose slices have the highest in-plane resolution (Huang et al. 2024); axial wins ties.
+        """The axis whose slices have the highest in-plane resolution (Huang et al. 2024); axial wins ties."""
+        return self.finest_axes()[0]
 
-        Axes whose slices are a single line of voxels come last, so a single slice is seen from its front.
+    def finest_axes(self) -> tuple[int, ...]:
+        """All axes whose slices share the highest in-plane resolution; all three for cubic voxels.
+
+        Axes whose slices are a single line of voxels do not count, so a single slice is seen from its front.
         """
         flat = [min(n for b, n in enumerate(self.shape) if b != a) < 2 for a in range(3)]
         area = [np.inf if flat[a] else float(np.prod(self.slice_spacing_mm(a))) for a in range(3)]
-        smallest = min(area)
-        return next(a for a in range(3) if area[a] <= smallest * (1 + 1e-3))
+        return tuple(a for a in range(3) if area[a] <= min(area) * (1 + 1e-3))
 
     def with_data(self, data: NDArray[Any], **changes: Any) -> Volume:
         """The same grid with other voxels (a mask, a prediction).

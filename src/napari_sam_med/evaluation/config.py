@@ -49,7 +49,8 @@ class EvaluationConfig:
     cases : tuple of Case
         For ``runner.iter_scores``; ``runner.iter_pair_scores`` takes volumes in memory instead.
     axes : tuple of str
-        Slice axes; empty for the axis of the highest in-plane resolution of each case.
+        Slice axes; empty for the axis of the highest in-plane resolution of each case (of several equally fine
+        ones the first in which an object is large enough).
     labels : tuple of int, optional
         Label values to score; all of them by default.
     max_slices : int, optional

@@ -79,10 +79,7 @@ def plan_pair(
         raise InputError(
             f"{labels.name} has none of the labels {_listed(config.labels or ())}; it has {_listed(tuple(boxes))}."
         )
-    axes = [axis_number(axis) for axis in config.axes] or [image.best_axis()]
-    targets: list[SliceTarget] = []
-    for axis in axes:
-        targets += _targets(data, {value: boxes[value] for value in wanted}, axis, config)
+    targets, axes = _targets_of_axes(data, {value: boxes[value] for value in wanted}, image, config)
     if not targets:
         raise InputError(
             f"No object of {labels.name} has more than {config.min_pixels} labelled pixels in any "
@@ -93,6 +90,21 @@ def plan_pair(
     return PairPlan(
         case or image.name, resolve_window(config.window, image), tuple(targets), boxes, data, n_rows
     )
+
+
+def _targets_of_axes(
+    data: NDArray[np.integer[Any]], boxes: Mapping[int, Box3D], image: Volume, config: EvaluationConfig
+) -> tuple[list[SliceTarget], list[int]]:
+    """Targets and the axes that were looked at: the chosen ones, or the first of the finest that has any."""
+    if config.axes:
+        axes = [axis_number(axis) for axis in config.axes]
+        return [target for axis in axes for target in _targets(data, boxes, axis, config)], axes
+    finest = image.finest_axes()
+    for axis in finest:
+        targets = _targets(data, boxes, axis, config)
+        if targets:
+            return targets, [axis]
+    return [], list(finest)
 
 
 def _targets(

@@ -65,6 +65,14 @@ def test_best_axis_has_the_finest_slices_and_axial_wins_ties(spacing, axis):
     assert make(spacing=spacing).best_axis() == axis
 
 
+def test_all_axes_of_cubic_voxels_are_equally_fine_but_lines_do_not_count():
+    assert make(spacing=(1, 1, 1)).finest_axes() == (0, 1, 2)
+    assert make(spacing=(2, 1, 2)).finest_axes() == (0, 2)
+    single = make((1, 5, 6), spacing=(1, 3, 3))  # thinner than its pixels are wide
+    assert single.finest_axes() == (0,)
+    assert single.best_axis() == 0
+
+
 def test_other_voxels_on_the_same_grid():
     volume = make()
     mask = volume.with_data(np.ones(volume.shape, np.uint8), name="mask")

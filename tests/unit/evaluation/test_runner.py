@@ -6,6 +6,7 @@ import pytest
 from fixtures.fake_segmenter import FakeSegmenter
 from fixtures.labelled_volumes import as_volume, boxes_pair
 from napari_sam_med.core.errors import Cancelled, GridMismatchError, InputError, ModelError
+from napari_sam_med.core.geometry import volume_from_source
 from napari_sam_med.evaluation import runner
 from napari_sam_med.evaluation.config import Case, EvaluationConfig
 from napari_sam_med.evaluation.plan import plan_pair, spread
@@ -89,6 +90,17 @@ def test_axes_by_name_and_default():
     assert {r.axis for r in score(config(axes=("coronal", "2")))} == {"coronal", "sagittal"}
     coronal = {r.slice for r in score(config(axes=("coronal",), labels=(1,)))}
     assert coronal == set(range(5, 15))
+
+
+def test_equally_fine_axes_stand_in_for_one_without_large_objects():
+    data = np.zeros((20, 20, 20), np.uint8)
+    data[5:15, 4:14, 10] = 1  # a plate that only sagittal slices show in full
+    affine = np.diag([-1.0, -1.0, -1.0, 1])
+    labels = volume_from_source(data.transpose(2, 1, 0), affine)
+    rows = score(config(), pair=(labels.with_data(data * 100.0), labels))
+    assert {(r.axis, r.slice) for r in rows} == {("sagittal", 10)}
+    with pytest.raises(InputError, match="axial"):
+        score(config(axes=("axial",)), pair=(labels, labels))
 
 
 def test_max_slices_spreads_over_the_eligible_ones():
