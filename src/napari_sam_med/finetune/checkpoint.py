@@ -35,7 +35,15 @@ def load_checkpoint(folder: Path, config: TrainConfig) -> dict[str, Any] | None:
         return None
     state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     before, now = json.loads(state["config"]), config.as_dict()
-    free = {"validate_every", "checkpoint_every", "workers", "threads", "device", "pairs"}
+    free = {
+        "validate_every",
+        "validation_slices",
+        "checkpoint_every",
+        "workers",
+        "threads",
+        "device",
+        "pairs",
+    }
     changed = [k for k in now if k not in free and before.get(k) != now[k]]
     if changed:
         raise InputError(

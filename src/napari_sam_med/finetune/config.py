@@ -44,6 +44,8 @@ class TrainConfig:
         Share of real slices when there are any.
     validate_every : int
         Steps between validations on fixed synthetic slices.
+    validation_slices : int
+        Number of those slices.
     checkpoint_every : int
         Steps between checkpoints.
     workers : int
@@ -75,6 +77,7 @@ class TrainConfig:
     pairs: str = ""
     real_share: float = 0.35
     validate_every: int = 250
+    validation_slices: int = 32
     checkpoint_every: int = 100
     workers: int = 0
     threads: int = 0

@@ -8,6 +8,8 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+SHOWN = (("iou_box", "box", "C0"), ("iou_point", "point", "C1"), ("iou_second", "second look", "C2"))
+
 
 def draw_curves(log: Path, validation: Path, out: Path) -> None:
     """Draw loss, IoU and learning rate against the step; nothing is drawn before the first line of the log."""
@@ -20,11 +22,7 @@ def draw_curves(log: Path, validation: Path, out: Path) -> None:
     smooth = table.rolling(10, min_periods=1).mean()
     loss.plot(table["step"], table["loss"], color="0.8", lw=0.8)
     loss.plot(table["step"], smooth["loss"], color="C0", label="training (mean of 10)")
-    for column, name, colour in (
-        ("iou_box", "box", "C0"),
-        ("iou_point", "point", "C1"),
-        ("iou_second", "second look", "C2"),
-    ):
+    for column, name, colour in SHOWN:
         iou.plot(table["step"], smooth[column], color=colour, lw=0.8, alpha=0.6)
         if validation.exists():
             held = pd.read_csv(validation).drop_duplicates("step", keep="last")

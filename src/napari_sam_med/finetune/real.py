@@ -65,7 +65,7 @@ def train_rows(pairs: Path) -> list[dict[str, str]]:
 
 
 def load_real_slices(pairs: Path) -> list[list[RealSlice]]:
-    """All labelled slices of all planes of the training rows, one list a row; unreadable rows are logged and skipped."""
+    """Labelled slices of all planes of the training rows, one list a row; unreadable rows are logged and skipped."""
     from napari_sam_med.io import read_labels, read_volume
 
     cases = []
@@ -92,10 +92,10 @@ def _slices(row: dict[str, str], image: Volume, labels: Volume) -> Any:
             continue
         for index in range(image.shape[axis]):
             truth = labels.slice(axis, index)
-            if np.count_nonzero(truth) < MIN_LABELLED or min(truth.shape) < 12:
+            grid = SquareGrid.of((truth.shape[0], truth.shape[1]), spacing)
+            if np.count_nonzero(truth) < MIN_LABELLED or min(grid.square_shape) < 12:
                 continue
             values = np.nan_to_num(np.asarray(image.slice(axis, index), np.float32))
-            grid = SquareGrid.of((truth.shape[0], truth.shape[1]), spacing)
             yield RealSlice(
                 grid.to_square(values),
                 nearest_to_square(np.asarray(truth, np.int32), grid),

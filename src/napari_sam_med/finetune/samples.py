@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt, label
 from napari_sam_med.core.prompt import tight_box
 
 MIN_PIXELS = 12
-MAX_SHARE = 0.6
+MAX_SHARE = 0.85
 
 KIND_BOX, KIND_POINT, KIND_BOTH = 0, 1, 2
 KIND_ODDS = (0.55, 0.3, 0.15)

@@ -28,7 +28,7 @@ from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 
 LOG_COLUMNS = ("step", "seconds", "learning_rate", "loss", "iou_box", "iou_point", "iou_second", "iou_error")
 VALIDATION_SEED = 977_131
-VALIDATION_SLICES = 32
+LOG_EVERY = 20
 WEIGHTS = "builtin.safetensors"
 
 
@@ -99,14 +99,11 @@ def train(
         recent.append(_train_step(run, samples))
         run.step += 1
         last = run.step >= config.steps
-        if run.step % 20 == 0 or last:
+        due = last or run.step % config.validate_every == 0
+        if due or run.step % LOG_EVERY == 0:
             figures = {k: float(np.nanmean([r[k] for r in recent])) for k in recent[0]}
             recent = []
-            scores = (
-                validate(run.mean, validation, config)
-                if run.step % config.validate_every == 0 or last
-                else None
-            )
+            scores = validate(run.mean, validation, config) if due else None
             _log(out, run, time.monotonic() - began, figures, scores)
             yield Progress(run.step, config.steps, time.monotonic() - began, figures, scores)
         if run.step % config.checkpoint_every == 0 or last:
@@ -202,14 +199,16 @@ def _loader(config: TrainConfig, start: int, real: list[RealSlice]) -> Any:
 
 
 def _validation_batches(config: TrainConfig, device: torch.device) -> list[Batch]:
-    samples = [sample_at(i, VALIDATION_SEED, config.size, config.prompts) for i in range(VALIDATION_SLICES)]
+    samples = [
+        sample_at(i, VALIDATION_SEED, config.size, config.prompts) for i in range(config.validation_slices)
+    ]
     return [collate(samples[i : i + 4], config.grid, device) for i in range(0, len(samples), 4)]
 
 
 def _flatten(cases: list[list[RealSlice]]) -> list[RealSlice]:
-    """Every case equally often, whatever its number of slices, by repeating the small ones."""
+    """All slices in one list, small cases repeated, so that a case counts with the square root of its size."""
     most = max((len(c) for c in cases), default=0)
-    return [s for case in cases for s in case * max(1, round(min(most, 200) / len(case)))]
+    return [s for case in cases for s in case * max(1, round(math.sqrt(most / len(case))))]
 
 
 def _save(out: Path, run: _Run) -> None:

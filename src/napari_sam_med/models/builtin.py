@@ -264,11 +264,11 @@ class _Look:
         if self.frame.work == self.frame.shape:
             masks = logits > 0
         else:
-            centres = [
+            ys, xs = (
                 (torch.arange(n, dtype=torch.float32, device=self.device) + 0.5) * w / n - 0.5
                 for n, w in zip(self.frame.shape, self.frame.work, strict=True)
-            ]
-            masks = torch.cat([paste(v[None].float(), roi, *centres, FAR_OUTSIDE) for v, _, roi in found]) > 0
+            )
+            masks = torch.cat([paste(v[None].float(), roi, ys, xs, FAR_OUTSIDE) for v, _, roi in found]) > 0
         return Candidates(masks.cpu().numpy(), scores, logits.cpu().numpy())
 
 

@@ -1,9 +1,9 @@
 """Network of the built-in model: one embedding a slice, a small U-shaped decoder on a region around the prompt.
 
 A transformer decoder such as SAM's needs millions of masks to learn what a box means. Here prompts are drawn as maps
-on a fixed grid laid over the region they speak of, so that an object of any size fills the same part of the grid, beside
-the pixels themselves and the slice's features. (Rendered clicks: Sofiiuk et al. 2021, RITM; region features: He et
-al. 2017, RoIAlign; three candidates with predicted IoU: Kirillov et al. 2023, SAM.)
+on a fixed grid laid over the region they speak of, so that an object of any size fills the same part of the grid,
+beside the pixels themselves and the slice's features. (Rendered clicks: Sofiiuk et al. 2021, RITM; region features: He
+et al. 2017, RoIAlign; three candidates with predicted IoU: Kirillov et al. 2023, SAM.)
 """
 
 from __future__ import annotations
@@ -49,7 +49,12 @@ class BuiltinConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> BuiltinConfig:
         """Inverse of :meth:`as_dict`."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return cls(
+            encoder=tuple(values["encoder"]),
+            features=int(values["features"]),
+            decoder=tuple(values["decoder"]),
+            grid=int(values["grid"]),
+        )
 
 
 class Output(NamedTuple):

@@ -131,8 +131,19 @@ def prompt_maps(levels: list[Tensor], batch: PromptBatch, size: int) -> Tensor:
     one = torch.ones_like(crop)
     scale = torch.log2(batch.roi[:, 2:].mean(1) / 32.0)[:, None, None, None] / 3
     return torch.cat(
-        [crop * 2 - 1, local.clamp(-4, 4), unlike.clamp(max=4), inside, box_maps[:, :3], click_maps]
-        + [prev, has_prev * one, box_maps[:, 4:5], scale * one, box_maps[:, 3:4]],
+        [
+            crop * 2 - 1,
+            local.clamp(-4, 4),
+            unlike.clamp(max=4),
+            inside,
+            box_maps[:, :3],
+            click_maps,
+            prev,
+            has_prev * one,
+            box_maps[:, 4:5],
+            scale * one,
+            box_maps[:, 3:4],
+        ],
         dim=1,
     )
 

@@ -1,0 +1,224 @@
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam_med.core.errors import InputError
+from napari_sam_med.core.prompt import tight_box
+from napari_sam_med.finetune.augment import augment
+from napari_sam_med.finetune.config import TrainConfig, make_config, read_config
+from napari_sam_med.finetune.data import SampleStream, sample_at
+from napari_sam_med.finetune.losses import mask_losses, training_loss, true_iou
+from napari_sam_med.finetune.passes import collate, second_prompts, target_on
+from napari_sam_med.finetune.real import RealSlice, load_real_slices
+from napari_sam_med.finetune.samples import drawn_box, inner_click, make_sample
+from napari_sam_med.finetune.trainer import WEIGHTS, learning_rate, train
+from napari_sam_med.models.builtin import load_builtin
+from napari_sam_med.models.builtin_file import read_weights
+from napari_sam_med.models.builtin_net import Output
+
+TINY = TrainConfig(
+    steps=6,
+    images=1,
+    prompts=2,
+    size=64,
+    grid=16,
+    fine_grid=16,
+    warmup=2,
+    validate_every=6,
+    validation_slices=2,
+    checkpoint_every=3,
+    threads=1,
+    device="cpu",
+    encoder=(8, 8, 8, 8, 8),
+    decoder=(8, 8, 8, 8),
+    features=8,
+)
+
+
+def square_mask(size=40):
+    mask = np.zeros((size, size), bool)
+    mask[10:20, 12:30] = True
+    return mask
+
+
+def test_configuration_from_toml(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("steps = 10\nencoder = [8, 8, 8, 8, 8]\nlearning_rate = 1\n")
+    config = read_config(file, seed=4)
+    assert (config.steps, config.encoder, config.seed) == (10, (8, 8, 8, 8, 8), 4)
+    assert isinstance(config.learning_rate, float)
+
+
+@pytest.mark.parametrize("text", ["stepz = 1", "steps = 'many'", "steps = ["])
+def test_bad_configuration_is_named(tmp_path, text):
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=r"c\.toml"):
+        read_config(file)
+    with pytest.raises(InputError, match="does not exist"):
+        read_config(tmp_path / "none.toml")
+
+
+def test_samples_do_not_depend_on_the_number_of_workers():
+    streams = [iter(SampleStream(3, 2, 48, 2, start)) for start in (0, 1)]
+    next(streams[0])
+    a, b = next(streams[0]), next(streams[1])
+    for left, right in zip(a, b, strict=True):
+        np.testing.assert_array_equal(left.image, right.image)
+        np.testing.assert_array_equal(left.masks, right.masks)
+
+
+def test_prompts_are_as_users_give_them():
+    rng = np.random.default_rng(0)
+    mask = square_mask()
+    tight = np.add(tight_box(mask), [-0.5, -0.5, 0.5, 0.5])
+    sides = np.array([10, 18, 10, 18])
+    boxes = np.stack([drawn_box(rng, mask) for _ in range(200)])
+    off = (boxes - tight) / sides
+    assert np.abs(off).max() <= 0.2 + 1e-6
+    assert (np.abs(off).max(1) < 1e-6).mean() > 0.3  # many are tight
+    for _ in range(50):
+        row, col = inner_click(rng, mask)
+        assert mask[round(row), round(col)]
+
+
+def test_samples_have_a_prompt_for_every_object():
+    sample = sample_at(0, 1, 64, 6)
+    assert sample.masks.shape == (6, 64, 64)
+    for i in range(6):
+        has_box, has_click = not np.isnan(sample.boxes[i]).any(), sample.clicks[i, 2] > 0
+        assert has_box or has_click
+    assert (
+        make_sample(np.random.default_rng(0), np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.int32), 2)
+        is None
+    )
+
+
+def test_target_fills_the_region_and_keeps_the_objects_whole_area():
+    sample = sample_at(2, 1, 64, 4)
+    batch = collate([sample], 16, torch.device("cpu"))
+    target, area = target_on(batch, batch.prompts, 16)
+    assert target.shape == (4, 1, 16, 16)
+    whole = torch.from_numpy(sample.masks.sum((1, 2)))
+    cell = batch.prompts.roi[:, 2] * batch.prompts.roi[:, 3] * 4 / 16**2
+    assert (area >= whole / cell - 1e-3).all()
+
+
+def test_losses_reward_the_right_mask():
+    target = torch.zeros(1, 1, 16, 16)
+    target[..., 4:12, 4:12] = 1
+    good, bad = (target * 2 - 1) * 8, -(target * 2 - 1) * 8
+    logits = torch.cat([good, bad, good], 1)
+    losses = mask_losses(logits, target)[0]
+    assert losses[0] < 0.02 < 1 < losses[1]
+    iou = true_iou(logits, target, torch.tensor([64.0]))[0]
+    assert iou.tolist() == pytest.approx([1, 0, 1])
+    half = true_iou(logits, target, torch.tensor([128.0]))[0]
+    assert half[0] == pytest.approx(0.5)  # the region holds half of the object
+    honest = training_loss(Output(logits, iou[None]), target, torch.tensor([64.0]))[0]
+    boastful = training_loss(Output(logits, torch.ones(1, 3)), target, torch.tensor([64.0]))[0]
+    assert honest < boastful
+
+
+def test_correction_clicks_lie_on_the_error():
+    sample = sample_at(5, 1, 64, 8)
+    batch = collate([sample], 32, torch.device("cpu"))
+    target, _ = target_on(batch, batch.prompts, 32)
+    nothing = Output(torch.full((8, 3, 32, 32), -5.0), torch.zeros(8, 3))
+    prompts = second_prompts(nothing, batch.prompts, target, 32, np.random.default_rng(0))
+    added = prompts.clicks[:, 1]
+    assert (added[:, 2] >= 0).all()  # all is missed, so no click is negative
+    assert (added[:, 2] > 0).any()
+    for mask, click in zip(sample.masks, added, strict=True):
+        if click[2] > 0:
+            row, col = click[:2].round().long().clamp(0, 63).tolist()
+            assert mask[max(0, row - 2) : row + 3, max(0, col - 2) : col + 3].any()
+    assert not torch.isnan(prompts.prev).any()
+
+
+def test_augmented_slices_keep_labels_on_their_tissue():
+    values = np.where(square_mask(64), 100.0, 0.0).astype(np.float32)
+    source = RealSlice(values, square_mask(64).astype(np.int32), (0.0, 100.0), False, "a")
+    rng = np.random.default_rng(0)
+    contrast = []
+    for _ in range(20):
+        image, labels = augment(rng, source, 64)
+        assert image.shape == labels.shape == (64, 64)
+        if 20 < (labels == 1).sum() < 3500:
+            contrast.append(abs(float(image[labels == 1].mean()) - float(image[labels == 0].mean())))
+    assert np.median(contrast) > 40
+
+
+def test_learning_rate_rises_then_falls():
+    rates = [learning_rate(TINY, s) for s in range(TINY.steps + 1)]
+    assert rates[0] < rates[1] == max(rates)
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_run_resumes_where_it_stopped(tmp_path):
+    whole = list(train(TINY, tmp_path / "whole"))
+    asked = iter([False] * 3 + [True] * 10)
+    list(train(TINY, tmp_path / "parts", stop=lambda: next(asked)))
+    list(train(TINY, tmp_path / "parts"))
+    assert whole[-1].step == TINY.steps
+    assert whole[-1].validation is not None
+    one, two = (read_weights(tmp_path / n / WEIGHTS)[0].state_dict() for n in ("whole", "parts"))
+    assert all(torch.equal(one[k], two[k]) for k in one)
+    assert {f.name for f in (tmp_path / "whole").iterdir()} >= {
+        WEIGHTS,
+        "log.csv",
+        "curves.png",
+        "checkpoint.pt",
+    }
+    assert load_builtin(tmp_path / "whole" / WEIGHTS).encode(np.zeros((32, 32), np.uint8)).image_shape == (
+        32,
+        32,
+    )
+    with pytest.raises(InputError, match="seed"):
+        list(train(replace(TINY, seed=9), tmp_path / "whole"))
+
+
+def test_learning_lowers_the_loss(tmp_path):
+    config = replace(TINY, steps=60, images=2, learning_rate=4e-3, validate_every=1000)
+    history = list(train(config, tmp_path))
+    assert history[-1].figures["loss"] < 0.85 * history[0].figures["loss"]
+
+
+def write_pairs(folder, rows):
+    import nibabel as nib
+
+    values = np.zeros((24, 24, 6), np.int16)
+    values[6:16, 6:16, 1:5] = 50
+    for name, data in (("image", values), ("label", (values > 0).astype(np.uint8))):
+        nib.save(nib.Nifti1Image(data, np.diag([1, 1, 3, 1])), folder / f"{name}.nii.gz")
+    with (folder / "pairs.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "split", "image", "label"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder / "pairs.csv"
+
+
+def test_only_train_rows_are_read(tmp_path):
+    row = {"image": "image.nii.gz", "label": "label.nii.gz"}
+    pairs = write_pairs(
+        tmp_path,
+        [
+            {"id": "a", "split": "train", **row},
+            {"id": "b", "split": "dev", **row},
+            {"id": "broken", "split": "train", "image": "none.nii", "label": "label.nii.gz"},
+        ],
+    )
+    cases = load_real_slices(pairs)
+    assert [c[0].group for c in cases] == ["a"]
+    sagittal = [s for s in cases[0] if s.labels.shape == (18, 24)]
+    assert sagittal  # reformats are on square pixels
+    with pytest.raises(InputError, match="does not exist"):
+        load_real_slices(tmp_path / "none.csv")
+
+
+def test_unknown_keys_are_listed():
+    with pytest.raises(InputError, match="stepz"):
+        make_config({"stepz": 1})

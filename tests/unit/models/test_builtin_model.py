@@ -1,0 +1,196 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_sam_med.core.errors import ModelError
+from napari_sam_med.core.prompt import Prompt, tight_box
+from napari_sam_med.core.result import Segmenter
+from napari_sam_med.models.builtin import BuiltinSegmenter, load_builtin, weights_path
+from napari_sam_med.models.builtin_file import read_weights, save_weights
+from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
+from napari_sam_med.models.builtin_roi import (
+    PromptBatch,
+    crop_image,
+    paste,
+    prompt_maps,
+    pyramid,
+    resample,
+    roi_of_box,
+    roi_of_image,
+    roi_of_mask,
+    roi_points,
+)
+
+SMALL = BuiltinConfig(encoder=(8, 8, 8, 8, 8), features=8, decoder=(8, 8, 8, 8), grid=32)
+NAN = float("nan")
+
+
+def disc(shape, centre, radius):
+    rows, cols = np.indices(shape)
+    return (rows - centre[0]) ** 2 + (cols - centre[1]) ** 2 < radius**2
+
+
+@pytest.fixture(scope="module")
+def random_model():
+    torch.manual_seed(0)
+    return BuiltinSegmenter(BuiltinNet(SMALL), "0" * 64)
+
+
+@pytest.fixture(scope="module")
+def builtin():
+    return load_builtin()
+
+
+def batch_of(roi, box=None, clicks=None, grid=32):
+    n = len(roi)
+    return PromptBatch(
+        torch.zeros(n, dtype=torch.long),
+        roi,
+        torch.full((n, 4), NAN) if box is None else box,
+        torch.zeros(n, 1, 3) if clicks is None else clicks,
+        torch.full((n, 1, grid, grid), NAN),
+    )
+
+
+def test_box_region_has_margin_and_bounded_aspect():
+    roi = roi_of_box(torch.tensor([[10.0, 20.0, 110.0, 40.0], [5.0, 5.0, 6.0, 6.0]]))
+    assert roi[0].tolist() == pytest.approx([60, 30, 75, 37.5])
+    assert roi[1, 2:].tolist() == [6, 6]  # a dot still gets a region
+
+
+def test_crop_and_paste_are_inverse_on_a_smooth_image():
+    rows, cols = torch.meshgrid(torch.arange(64.0), torch.arange(80.0), indexing="ij")
+    image = (rows + 2 * cols) / 250
+    roi = torch.tensor([[30.0, 40.0, 12.0, 16.0]])
+    crop = crop_image(pyramid(image[None, None]), batch_of(roi), 48)
+    back = paste(crop[0], roi[0], torch.arange(64.0), torch.arange(80.0), -1)
+    assert torch.allclose(back[0, 20:40, 26:54], image[20:40, 26:54], atol=2e-3)
+    assert (back[0, :17] == -1).all()
+
+
+def test_large_regions_average_the_image_instead_of_skipping_pixels():
+    checker = (torch.arange(256)[:, None] + torch.arange(256)) % 2
+    roi = roi_of_image((256, 256))
+    crop = crop_image(pyramid(checker[None, None].float()), batch_of(roi), 32)
+    assert float((crop - 0.5).abs().max()) < 0.05
+
+
+def test_prompt_maps_ignore_polarity_free_offsets():
+    torch.manual_seed(1)
+    image = torch.rand(1, 1, 64, 64)
+    batch = batch_of(roi_of_image((64, 64)), torch.tensor([[10.0, 10.0, 40.0, 40.0]]))
+    plain, shifted = (prompt_maps(pyramid(i), batch, 32) for i in (image * 0.5, image * 0.5 + 0.3))
+    assert torch.allclose(plain[:, 1:3], shifted[:, 1:3], atol=1e-4)  # locally standardised channels
+
+
+def test_region_of_mask_holds_mask_clicks_and_box():
+    roi = roi_of_image((100, 100))
+    mask = torch.zeros(1, 50, 50, dtype=torch.bool)
+    mask[0, 10:20, 10:20] = True
+    clicks = torch.tensor([[[80.0, 80.0, 1.0], [2.0, 2.0, -1.0]]])
+    fitted = roi_of_mask(mask, roi, clicks, torch.full((1, 4), NAN))[0]
+    low, high = fitted[:2] - fitted[2:], fitted[:2] + fitted[2:]
+    assert (low < 20).all()
+    assert (high > 80).all()
+    empty = roi_of_mask(mask & False, roi, clicks, torch.full((1, 4), NAN))
+    assert torch.equal(empty, roi)
+
+
+def test_resample_moves_probabilities_between_regions():
+    source = torch.tensor([[50.0, 50.0, 20.0, 20.0]])
+    wanted = torch.tensor([[50.0, 50.0, 40.0, 40.0]])
+    moved = resample(torch.ones(1, 1, 32, 32), source, wanted)
+    inside = (roi_points(wanted, 32) - 50).abs().amax(-1) < 18
+    outside = (roi_points(wanted, 32) - 50).abs().amax(-1) > 22
+    assert moved[0, 0][inside[0]].min() > 0.99
+    assert moved[0, 0][outside[0]].max() == 0
+
+
+def test_weights_round_trip(tmp_path):
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL)
+    file = save_weights(net, tmp_path / "m.safetensors", {"seed": "0"})
+    again, digest = read_weights(file)
+    assert again.config == SMALL
+    assert len(digest) == 64
+    for name, value in net.state_dict().items():
+        assert torch.allclose(value, again.state_dict()[name], atol=1e-2)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_other_files_are_refused_with_a_sentence(tmp_path):
+    missing, damaged, other = (tmp_path / n for n in ("a.safetensors", "b.safetensors", "c.safetensors"))
+    damaged.write_bytes(b"no weights at all")
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, str(other))
+    for file in (missing, damaged, other):
+        with pytest.raises(ModelError, match=file.name):
+            read_weights(file)
+
+
+@pytest.mark.parametrize("shape", [(20, 31), (300, 40), (256, 256), (1200, 700), (1, 50)])
+def test_any_slice_shape_gives_masks_of_that_shape(random_model, shape):
+    image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    embedding = random_model.encode(image)
+    assert embedding.image_shape == shape
+    assert embedding.nbytes == random_model.embedding_bytes(shape)
+    row, col = shape[0] // 2, shape[1] // 2
+    for prompt in (Prompt.from_box((row, col, row + 3, col + 5)), Prompt.from_points([[row, col]])):
+        found = random_model.decode(embedding, prompt)
+        assert found.masks.shape == (3, *shape)
+        assert found.masks.dtype == bool
+        assert (np.diff(found.scores) <= 0).all()
+        assert ((found.scores >= 0) & (found.scores <= 1)).all()
+        again = random_model.decode(embedding, prompt.with_logits(found.low_res[0]))
+        assert again.masks.shape == (3, *shape)
+
+
+def test_the_model_has_no_hidden_state(random_model):
+    rng = np.random.default_rng(0)
+    a, b = (random_model.encode(rng.integers(0, 255, (60, 60)).astype(np.uint8)) for _ in range(2))
+    prompt = Prompt.from_box((10, 10, 30, 30))
+    first = random_model.decode(a, prompt)
+    random_model.decode(b, Prompt.from_points([[5, 5]]))
+    np.testing.assert_array_equal(first.low_res, random_model.decode(a, prompt).low_res)
+
+
+def test_it_is_a_segmenter_and_refuses_nonsense(random_model):
+    assert isinstance(random_model, Segmenter)
+    embedding = random_model.encode(np.zeros((40, 40), np.uint8))
+    with pytest.raises(ModelError, match="positive point"):
+        random_model.decode(embedding, Prompt.from_points([[3, 3]], [0]))
+    with pytest.raises(ModelError, match="shape"):
+        random_model.decode(embedding, Prompt.from_box((1, 1, 9, 9)).with_logits(np.zeros((7, 7))))
+    with pytest.raises(ModelError, match="uint8"):
+        random_model.encode(np.zeros((40, 40), np.float32))
+    other = BuiltinSegmenter(BuiltinNet(SMALL), "1" * 64)
+    with pytest.raises(ModelError, match="another model"):
+        other.decode(embedding, Prompt.from_box((1, 1, 9, 9)))
+
+
+def test_shipped_weights_are_small_enough():
+    assert weights_path().stat().st_size < 16 * 2**20
+
+
+@pytest.mark.parametrize("invert", [False, True])
+@pytest.mark.parametrize("shape", [(64, 64), (256, 200), (512, 512)])
+def test_shipped_model_finds_a_disc(builtin, shape, invert):
+    rng = np.random.default_rng(0)
+    centre, radius = (shape[0] * 0.45, shape[1] * 0.55), min(shape) * 0.12
+    truth = disc(shape, centre, radius)
+    image = np.clip(90 + 70 * truth + rng.normal(0, 8, shape), 0, 255).astype(np.uint8)
+    embedding = builtin.encode(255 - image if invert else image)
+    box = tight_box(truth)
+    for prompt, least in ((Prompt.from_box(box), 0.93), (Prompt.from_points([centre]), 0.85)):
+        found = builtin.decode(embedding, prompt)
+        mask = found.masks[found.best]
+        assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > least
+
+
+def test_shipped_model_does_not_fill_a_loose_box(builtin):
+    truth = disc((128, 128), (60, 66), 20)
+    image = np.where(truth, 180, 60).astype(np.uint8)
+    found = builtin.decode(builtin.encode(image), Prompt.from_box((32, 38, 88, 94)))
+    mask = found.masks[found.best]
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.88
