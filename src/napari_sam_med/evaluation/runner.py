@@ -82,7 +82,8 @@ def iter_pair_scores(
 ) -> Iterator[ScoreRow]:
     """Score one image and truth in memory; ``config.cases`` is not looked at.
 
-    Each slice is encoded once a model; all labels and strategies are answered from that embedding.
+    Each slice is encoded once a model; all labels and strategies are answered from that embedding. Of 4D volumes
+    the first time point is scored.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam_med.evaluation.statistics import spearman
+from napari_sam_med.evaluation.statistics import bootstrap_mean, spearman
 
 numbers = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=3, max_size=40)
 
@@ -43,3 +43,16 @@ def test_too_little_gives_nan(pairs):
     assert math.isnan(found.rho)
     assert math.isnan(found.p)
     assert found.n_valid == len(pairs[0])
+
+
+def test_bootstrap_interval_of_a_mean():
+    values = np.random.default_rng(1).normal(10, 2, 400)
+    low, high = bootstrap_mean(values)
+    assert low < values.mean() < high
+    # the normal theory: ± 1.96 standard errors
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+    assert bootstrap_mean(values) == (low, high)
+    assert bootstrap_mean([*values, math.nan]) == (low, high)
+    narrow = bootstrap_mean(values, level=0.5)
+    assert low < narrow[0] < narrow[1] < high
+    assert all(math.isnan(end) for end in bootstrap_mean([3.0]))
