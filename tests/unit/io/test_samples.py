@@ -12,8 +12,13 @@ from napari_sam_med.io import samples
 pytest.importorskip("nilearn", reason="the brain sample is in nilearn's wheel")
 
 
-def test_brain_sample_is_a_head_with_its_tissues_inside_it():
-    image, labels = samples.brain_sample()
+@pytest.fixture(scope="module")
+def brain():
+    return samples.brain_sample()
+
+
+def test_brain_sample_is_an_image_with_its_tissues(brain):
+    image, labels = brain
     assert same_grid(image, labels)
     assert image.shape == (189, 233, 197)
     assert image.spacing_mm == pytest.approx((1, 1, 1))
@@ -23,8 +28,8 @@ def test_brain_sample_is_a_head_with_its_tissues_inside_it():
     assert white > grey > air
 
 
-def test_brain_sample_stands_upright_with_the_eyes_in_front():
-    _, labels = samples.brain_sample()
+def test_brain_sample_lies_where_its_affine_says(brain):
+    _, labels = brain
     z, y, _ = (float(v.mean()) for v in np.nonzero(labels.data == 2))
     # index 0 grows to inferior, index 1 to posterior: the origin of ICBM152 lies in the brain near the middle
     origin = np.linalg.inv(labels.affine) @ (0, 0, 0, 1)
@@ -32,10 +37,10 @@ def test_brain_sample_stands_upright_with_the_eyes_in_front():
     assert abs(y - origin[1]) < 40
 
 
-def test_brain_mask_holds_nearly_all_tissue_and_is_one_piece():
+def test_brain_mask_holds_all_tissue_and_is_one_piece(brain):
     from scipy import ndimage
 
-    _, labels = samples.brain_sample()
+    _, labels = brain
     mask = samples.brain_mask_sample()
     assert same_grid(labels, mask)
     tissue = labels.data > 0

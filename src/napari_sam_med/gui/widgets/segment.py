@@ -31,7 +31,7 @@ _EDIT_MS = 40
 _SLICE_MS = 50
 _WINDOW_MS = 200
 _HELLO = "Open an image or a sample (File ▸ Open Sample), then draw a box around an object."
-_DRAW = "Draw a box around an object, or click a point on it."
+_DRAW = "Draw a box, or click a point on the object."
 
 
 class SegmentPanel(QWidget):
