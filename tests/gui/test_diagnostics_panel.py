@@ -8,39 +8,57 @@ import pytest
 
 pytest.importorskip("napari")
 
-from fixtures.evaluate_scene import make_scene
-from fixtures.fake_segmenter import FakeSegmenter
+from matplotlib.colors import to_rgba
 from qtpy.QtCore import QPoint, Qt
 from scipy.stats import spearmanr
 
-from napari_sam_med.gui.app import make_diagnostics_widget, make_evaluate_widget
+from fixtures.evaluate_scene import make_scene, small_volumes
+from fixtures.fake_segmenter import FakeSegmenter
+from napari_sam_med.evaluation.config import EvaluationConfig
+from napari_sam_med.evaluation.runner import iter_pair_scores
+from napari_sam_med.evaluation.table import rows_to_table
+from napari_sam_med.gui.app import make_diagnostics_widget
 from napari_sam_med.gui.layers import slice_position
 from napari_sam_med.gui.state import workspace_for
 from napari_sam_med.gui.widgets.diagnostics_overlay import outlines
+from napari_sam_med.gui.widgets.evaluate_scores import MaskKey, MaskStore, Scores, board_of
 from napari_sam_med.gui.widgets.figure_theme import palette_of
-from napari_sam_med.inference.worker import ModelWorker
+from napari_sam_med.inference.session import Session
 
 pytestmark = pytest.mark.gui
 
 
+@pytest.fixture(scope="module")
+def simulated():
+    """Scores and masks of S2 and S5 over all slices, by a model that answers with the box or a disc."""
+    image, labels = small_volumes()
+    config = EvaluationConfig(models=("fake",), axes=("axial",), rules=("score", "oracle"))
+    session = Session(FakeSegmenter())
+    rows = list(iter_pair_scores(image, labels, config, lambda name: session, keep_masks=True))
+    masks = MaskStore()
+    for row in rows:
+        masks.put(MaskKey(row.strategy, row.rule, 0, row.slice, row.label), row.mask)
+    return rows_to_table(rows), masks
+
+
 @pytest.fixture
 def scene(make_napari_viewer):
-    viewer = make_napari_viewer(show=True)
-    workspace_for(viewer, lambda tell: ModelWorker(tell, load=lambda name, device: FakeSegmenter()))
-    return make_scene(viewer)
+    return make_scene(make_napari_viewer(show=True))
 
 
 @pytest.fixture
-def panel(scene, qtbot):
-    """A panel with the scores of a simulation with S2 and S5 over all slices."""
+def scores(scene, simulated):
+    table, masks = simulated
+    return Scores(table, "simulated prompts", scene.image, scene.truth, None, masks)
+
+
+@pytest.fixture
+def panel(scene, scores, qtbot):
+    """A docked panel that was told of the scores the way the Evaluate panel tells."""
     scene.viewer.window.resize(1200, 800)
-    evaluate = make_evaluate_widget(scene.viewer)
-    qtbot.addWidget(evaluate)
     widget = make_diagnostics_widget(scene.viewer)
     scene.viewer.window.add_dock_widget(widget, name="Diagnostics")
-    evaluate.form.slices.setCurrentIndex(evaluate.form.slices.findData("every"))
-    evaluate.simulate()
-    qtbot.waitUntil(lambda: not evaluate.busy, timeout=30_000)
+    board_of(workspace_for(scene.viewer)).publish(scores)
     qtbot.wait(100)
     return widget
 
@@ -127,12 +145,11 @@ def test_worst_rows_come_first_and_lead_to_their_slices(panel, scene):
     assert slice_position(scene.viewer, scene.truth).index == listed["slice"].iloc[2]
 
 
-def test_another_plane_turns_the_viewer(panel, scene, qtbot):
+def test_another_plane_turns_the_viewer(panel, scene, scores):
     frame = panel.shown.copy()
     frame.loc[0, ["axis", "slice", "label"]] = ["sagittal", 20, 1]
     frame["strategy"] = "other"
-    scores = panel._board.scores
-    panel.show_scores(type(scores)(frame, "turned", scores.image, scores.truth))
+    panel.show_scores(Scores(frame, "turned", scores.image, scores.truth))
     panel.show_row(0)
     position = slice_position(scene.viewer, scene.truth)
     assert (position.axis, position.index) == (2, 20)
@@ -142,8 +159,9 @@ def test_figures_follow_the_theme(panel, scene, qtbot):
     for name in ("light", "dark"):
         scene.viewer.theme = name
         qtbot.waitUntil(
-            lambda name=name: panel.scatter.figure.get_facecolor()
-            == pytest.approx(_rgba(palette_of(name).background))
+            lambda name=name: (
+                panel.scatter.figure.get_facecolor() == pytest.approx(to_rgba(palette_of(name).background))
+            )
         )
         label = panel.scatter.figure.axes[0].xaxis.label.get_color()
         assert label == palette_of(name).text
@@ -158,9 +176,9 @@ def test_figures_and_rows_are_exported(panel, tmp_path):
     assert not (tmp_path / "plot.xyz").exists()
 
 
-def test_scores_from_a_file_find_their_slices_in_the_chosen_layers(panel, scene, tmp_path):
+def test_scores_from_a_file_find_their_slices_in_the_chosen_layers(panel, scene, scores, tmp_path):
     path = tmp_path / "scores.csv"
-    panel._board.scores.frame.to_csv(path, index=False)
+    scores.frame.to_csv(path, index=False)
     panel.open_scores(path)
     assert panel.source_label.text() == "<b>scores.csv</b>"
     assert panel.truth_layer.isVisibleTo(panel)
@@ -187,11 +205,11 @@ def test_layers_that_are_gone_are_said_in_words(panel, scene):
     assert "⚠" in panel.message.text
 
 
-def test_failed_rows_are_neither_plotted_nor_listed(panel):
-    frame = panel._board.scores.frame.copy()
+def test_failed_rows_are_neither_plotted_nor_listed(panel, scores):
+    frame = scores.frame.copy()
     frame.loc[frame.index[:5], "dice"] = np.nan
     frame.loc[frame.index[:5], "error"] = "The model failed."
-    panel.show_scores(type(panel._board.scores)(frame, "with failures"))
+    panel.show_scores(Scores(frame, "with failures"))
     assert panel.worst_table.frame["dice"].notna().all()
     first = int(panel.shown["dice"].isna().to_numpy().nonzero()[0][0])
     assert panel.scatter.position_of(first) is None
@@ -208,7 +226,7 @@ def test_ten_thousand_dots_are_picked_at_once(panel, qtbot):
             "size_px": rng.random(10_000) * 900 + 60,
         }
     )
-    panel.show_scores(type(panel._board.scores)(frame, "many"))
+    panel.show_scores(Scores(frame, "many"))
     x, y = panel.scatter.position_of(77)
     key = panel.scatter.key_at(x, panel.scatter.canvas.height() - y)
     nearest = frame.iloc[key]
@@ -225,9 +243,3 @@ def test_outlines_close_around_objects_and_holes():
     for line in found:
         np.testing.assert_allclose(line[0], line[-1])
     assert found[0].min() == pytest.approx(1.5)
-
-
-def _rgba(colour):
-    from matplotlib.colors import to_rgba
-
-    return to_rgba(colour)

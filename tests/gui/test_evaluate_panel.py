@@ -10,10 +10,10 @@ import pytest
 
 pytest.importorskip("napari")
 
-from fixtures.evaluate_scene import SPACING_MM, make_scene
-from fixtures.fake_segmenter import FakeSegmenter
 from qtpy.QtCore import Qt
 
+from fixtures.evaluate_scene import SPACING_MM, make_scene
+from fixtures.fake_segmenter import FakeSegmenter
 from napari_sam_med.core.geometry import volume_from_source
 from napari_sam_med.core.prompt import tight_box
 from napari_sam_med.gui.app import make_evaluate_widget
@@ -241,11 +241,25 @@ def test_the_level_on_screen_is_exported_with_all_columns(panel, tmp_path, qtbot
     assert {"dice", "jaccard", "hd95_mm", "assd_mm", "prediction_ml", "truth_ml"} <= set(table)
 
 
-def test_every_control_has_a_tooltip(panel):
-    from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QTableView
-
-    controls = [w for kind in (QAbstractButton, QAbstractSpinBox, QComboBox) for w in panel.findChildren(kind)]
-    tables = panel.findChildren(QTableView)
-    own = [w for w in controls if not any(t.isAncestorOf(w) for t in tables) and w.objectName() != "ScrollLeftButton"]
-    bare = [w for w in own if not w.toolTip() and "Scroll" not in w.objectName()]
-    assert bare == []
+def test_no_control_lacks_a_tooltip_and_none_is_wider_than_a_narrow_dock(panel, qtbot):
+    form = panel.form
+    own = [
+        form.image,
+        form.truth,
+        form.plane,
+        form.prediction,
+        form.compare_button,
+        form.model,
+        form.strategies,
+    ]
+    own += [form.slices, form.max_slices, form.labels, form.min_pixels, form.simulate_button]
+    own += [
+        panel.bar,
+        panel.cancel_button,
+        panel.results.table,
+        panel.results.copy_button,
+        panel.results.export_button,
+    ]
+    assert [w for w in own if not w.toolTip()] == []
+    form.labels.offer([(k, f"an organ with a long name {k}", "") for k in range(3)])
+    assert form.minimumSizeHint().width() <= 340

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_sam_med.core.errors import OutputError, SamMedError
 from napari_sam_med.core.prompt import Prompt, tight_box
 from napari_sam_med.evaluation.table import summary
+from napari_sam_med.gui.app import make_diagnostics_widget, make_evaluate_widget, make_segment_widget
 from napari_sam_med.gui.layers import SlicePosition, go_to_slice
 from napari_sam_med.gui.state import workspace_for
 from napari_sam_med.gui.widgets.diagnostics import DiagnosticsPanel
@@ -29,8 +29,7 @@ _STEP_SECONDS = 90
 _LOOSE_PX = 2
 
 
-@dataclass(frozen=True)
-class Panels:
+class Panels(NamedTuple):
     """The three docked panels of a viewer."""
 
     segment: SegmentPanel
@@ -43,12 +42,12 @@ class TourError(SamMedError):
 
 
 def dock_panels(viewer: Any) -> Panels:
-    """Dock the panels on the right, as tabs, the way napari's Plugins menu does."""
-    docked = [
-        viewer.window.add_plugin_dock_widget("napari-sam-med", name, tabify=name != "Segment")
-        for name in ("Segment", "Evaluate", "Diagnostics")
-    ]
-    panels = Panels(*(widget for _, widget in docked))
+    """Dock the panels on the right, as tabs."""
+    panels = Panels(
+        make_segment_widget(viewer), make_evaluate_widget(viewer), make_diagnostics_widget(viewer)
+    )
+    for name, panel in zip(("Segment", "Evaluate", "Diagnostics"), panels, strict=True):
+        viewer.window.add_dock_widget(panel, name=name, area="right", tabify=name != "Segment")
     bring_to_front(panels.segment)
     return panels
 
@@ -87,7 +86,7 @@ def tour(folder: Path) -> pd.DataFrame:
     finally:
         workspace_for(viewer).close(5.0)
         viewer.close()
-        QApplication.processEvents()
+        QTest.qWait(50)
     return table
 
 
@@ -232,8 +231,7 @@ class _Guide:
             if time.monotonic() > end:
                 said = self.panels.segment.view.message.text or self.panels.evaluate.message.text
                 raise TourError(f"The demo waited {seconds:.0f} s for {what} in vain. The panel says: {said}")
-            QApplication.processEvents()
-            time.sleep(0.005)
+            QTest.qWait(15)  # unlike processEvents, it also deletes what Qt deletes later
 
     def settle(self, seconds: float = 0.5) -> None:
         """Give debounced events and drawing their time."""

@@ -90,7 +90,9 @@ class DiagnosticsPanel(QWidget):
         self.message = MessageStrip()
         self.message.say("")
         self.legend = QLabel(legend_html())
-        self.legend.setToolTip("Colours in the viewer: voxels missed and extra, outlines of truth and prediction.")
+        self.legend.setToolTip(
+            "Colours in the viewer: voxels missed and extra, outlines of truth and prediction."
+        )
         self.legend.hide()
         empty = QLabel(EMPTY_TEXT)
         empty.setWordWrap(True)
@@ -118,7 +120,7 @@ class DiagnosticsPanel(QWidget):
         self.overview.setToolTip("How strongly Dice goes with each factor; click a bar to see its dots.")
         self.overview.picked.connect(self._choose_factor)
         column.addWidget(self.overview)
-        self.scatter = FigurePanel(self._viewer, describe=self._describe_row, minimum=(240, 200))
+        self.scatter = FigurePanel(self._viewer, describe=self._describe_row, minimum=(240, 180))
         self.scatter.picked.connect(self.show_row)
         column.addWidget(self.scatter, 3)
         self.worst_count = QSpinBox()
@@ -133,7 +135,7 @@ class DiagnosticsPanel(QWidget):
         self.hide_button.clicked.connect(self.hide_overlay)
         column.addLayout(row(title, self.worst_count, QWidget(), self.hide_button, stretch=2))
         self.worst_table = FrameTable()
-        self.worst_table.setMinimumHeight(104)
+        self.worst_table.setMinimumHeight(96)
         self.worst_table.setToolTip("Click a row to go to its slice.")
         self.worst_table.row_chosen.connect(self._on_worst_row)
         column.addWidget(self.worst_table, 2)
@@ -291,6 +293,7 @@ class DiagnosticsPanel(QWidget):
     def _fill_worst(self) -> None:
         lowest = worst(self._shown, self.worst_count.value())
         self.worst_table.set_frame(lowest, worst_columns(lowest))
+        self.worst_table.fit_columns()
 
     def _on_worst_row(self, number: int) -> None:
         self.show_row(int(self.worst_table.frame["position"].to_numpy()[number]))

@@ -54,20 +54,10 @@ def draw_overview(
     fill = [palette.accent if name == chosen else palette.dots for name in names]
     axes.barh(places, np.nan_to_num(rho), height=0.62, color=fill)
     for place, name in zip(places, names, strict=True):
-        value = correlations[name].rho
-        right = math.isnan(value) or value >= 0
-        text = rho_text(value)
-        axes.annotate(
-            text,
-            (0.0 if math.isnan(value) else value, place),
-            xytext=(4 if right else -4, 0),
-            textcoords="offset points",
-            ha="left" if right else "right",
-            va="center",
-            color=palette.text,
-        )
+        # all values in one column at the right, where no bar or name can lie under them
+        axes.text(1.16, place, rho_text(correlations[name].rho), ha="left", va="center", color=palette.text)
     axes.set_yticks(places, [FACTORS.get(name).title for name in names])
-    axes.set_xlim(-1.5, 1.5)
+    axes.set_xlim(-1.05, 1.05)
     axes.set_xticks([-1, 0, 1])
     axes.axvline(0, color=palette.line, linewidth=0.8)
     axes.tick_params(axis="y", length=0)

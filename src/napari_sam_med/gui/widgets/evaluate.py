@@ -179,6 +179,7 @@ class EvaluatePanel(QWidget):
         job.cancelled.connect(lambda: self._end("Cancelled; the rows so far are kept."))
         job.failed.connect(lambda text: self._end(text, problem=True))
         self._set_busy(True)
+        self.failure.clear()
         self.message.say("Preparing…")
         self._refresh.start()
         job.start()
@@ -196,6 +197,7 @@ class EvaluatePanel(QWidget):
         job, self._job = self._job, None
         self._set_busy(False)
         self._show_rows()
+        self.results.table.fit_columns()
         if self._scores is not None and self._rows:
             self._board.publish(self._scores)
         self.message.say(text, problem=problem)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from napari.layers import Layer
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtGui import QAction
+from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
+from qtpy.QtGui import QAction, QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QFrame,
@@ -126,6 +126,7 @@ class ManyChooser(QPushButton):
         self.setMenu(self._menu)
         self.setStyleSheet("QPushButton { text-align: left; padding-left: 6px; }")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._text = ""
         self._show()
 
     def offer(self, items: Iterable[tuple[Any, str, str]], ticked: Iterable[Any] | None = None) -> None:
@@ -162,6 +163,23 @@ class ManyChooser(QPushButton):
         for value, _, action in self._actions:
             action.setChecked(value in wanted)
 
+    def sizeHint(self) -> QSize:
+        """A long text is cut to the room there is; it never makes the panel wider."""
+        return QSize(100, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        """See :meth:`sizeHint`."""
+        return self.sizeHint()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Cut the text to the new width."""
+        super().resizeEvent(event)
+        self._elide()
+
+    def _elide(self) -> None:
+        room = self.width() - 34  # the arrow and the padding
+        self.setText(self.fontMetrics().elidedText(self._text, Qt.TextElideMode.ElideRight, room))
+
     def _on_toggled(self, _: bool) -> None:
         self._show()
         self.changed.emit()
@@ -169,11 +187,10 @@ class ManyChooser(QPushButton):
     def _show(self) -> None:
         texts = [text for _, text, action in self._actions if action.isChecked()]
         if texts and len(texts) == len(self._actions) and len(texts) > 2:
-            self.setText(f"{self._everything} ({len(texts)})")
-        elif len(texts) > 4:
-            self.setText(f"{', '.join(texts[:3])} and {len(texts) - 3} more")
+            self._text = f"{self._everything} ({len(texts)})"
         else:
-            self.setText(", ".join(texts) or self._nothing)
+            self._text = ", ".join(texts) or self._nothing
+        self._elide()
         self.setEnabled(bool(self._actions))
 
 

@@ -119,7 +119,7 @@ class EvaluateForm(QWidget):
         self.max_slices = QSpinBox()
         self.max_slices.setRange(1, 9999)
         self.max_slices.setValue(12)
-        self.max_slices.setSuffix(" slices")
+        self.max_slices.setPrefix("≤ ")
         self.max_slices.setToolTip("At most so many slices, spread evenly over those with truth.")
         self.slices.currentIndexChanged.connect(
             lambda _: self.max_slices.setVisible(self.slices.currentData() == SPREAD)

@@ -57,6 +57,11 @@ class FrameModel(QAbstractTableModel):
         """Columns as shown."""
         return tuple(self._columns)
 
+    @property
+    def sorting(self) -> tuple[int, Qt.SortOrder]:
+        """Column shown that sorts the rows (-1: none), and which way."""
+        return self._sort
+
     def set_frame(self, frame: pd.DataFrame, columns: Sequence[Column] | None = None) -> None:
         """Show other rows; columns missing from the frame are left out, the user's sorting is kept.
 

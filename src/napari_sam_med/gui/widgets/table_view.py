@@ -55,8 +55,13 @@ class FrameTable(QTableView):
         """Show other rows, keeping the sorting and, where the number of rows only grew, the chosen row."""
         current = self.current_row()
         titles = [c.title for c in self._model.columns]
+        grown = 0 < len(self._model.frame) <= len(frame)
         self._model.set_frame(frame, columns)
-        if [c.title for c in self._model.columns] != titles:
+        header = self.horizontalHeader()
+        header.blockSignals(True)
+        header.setSortIndicator(*self._model.sorting)
+        header.blockSignals(False)
+        if not grown or [c.title for c in self._model.columns] != titles:
             self.fit_columns()
         if 0 <= current < len(frame):
             self.choose_row(current, tell=False)
@@ -84,6 +89,7 @@ class FrameTable(QTableView):
         """Make every column wide enough for its heading and first rows."""
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        header.setResizeContentsPrecision(100)
         self.resizeColumnsToContents()
         header.setStretchLastSection(True)
 
