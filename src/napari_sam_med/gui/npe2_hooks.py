@@ -90,24 +90,53 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     return [str(save_labels(volume_of_layer(layer), path))]
 
 
-def sample_brain() -> list[Any]:
-    """The ICBM152 T1 head with its brain and its grey and white matter."""
-    return _sample(_brain)
+# napari insists on layers from a sample and shows the text of an error, so the errors below are not caught
 
 
-def sample_abdomen() -> list[Any]:
+def sample_brain() -> list[LayerTuple]:
+    """The ICBM152 T1 brain with its mask and its grey and white matter.
+
+    Raises
+    ------
+    InputError
+        If nilearn, whose wheel holds the files, is not installed.
+    """
+    from napari_sam_med.io.samples import brain_mask_sample, brain_sample
+
+    image, tissues = brain_sample()
+    brain = labels_tuple(brain_mask_sample())
+    brain[1]["visible"] = False
+    return [image_tuple(image), brain, _faint(labels_tuple(tissues))]
+
+
+def sample_abdomen() -> list[LayerTuple]:
     """A synthetic abdominal CT with its organs."""
-    return _sample(_abdomen)
+    from napari_sam_med.synth import abdomen_ct
+
+    image, organs = abdomen_ct(seed=0)
+    return [image_tuple(image), _faint(labels_tuple(organs))]
 
 
-def sample_mr_head() -> list[Any]:
-    """A public MR head, downloaded once."""
-    return _sample(lambda: _public("mr-head"))
+def sample_mr_head() -> list[LayerTuple]:
+    """A public MR head, downloaded once.
+
+    Raises
+    ------
+    InputError
+        If there is no network.
+    """
+    return _public("mr-head")
 
 
-def sample_ct_chest() -> list[Any]:
-    """A public CT of a chest, downloaded once."""
-    return _sample(lambda: _public("ct-chest"))
+def sample_ct_chest() -> list[LayerTuple]:
+    """A public CT of a chest, downloaded once.
+
+    Raises
+    ------
+    InputError
+        If there is no network.
+    """
+    return _public("ct-chest")
 
 
 def looks_like_labels(volume: Volume, file_name: str) -> bool:
@@ -154,30 +183,6 @@ def _tuple_of(volume: Volume, path: Path) -> LayerTuple:
     if looks_like_labels(volume, path.name):
         return labels_tuple(volume)
     return image_tuple(volume)
-
-
-def _sample(make: Callable[[], list[LayerTuple]]) -> list[Any]:
-    try:
-        return make()
-    except SamMedError as error:
-        show_error(str(error))
-        return []
-
-
-def _brain() -> list[LayerTuple]:
-    from napari_sam_med.io.samples import brain_mask_sample, brain_sample
-
-    image, tissues = brain_sample()
-    brain = labels_tuple(brain_mask_sample())
-    brain[1]["visible"] = False
-    return [image_tuple(image), brain, _faint(labels_tuple(tissues))]
-
-
-def _abdomen() -> list[LayerTuple]:
-    from napari_sam_med.synth import abdomen_ct
-
-    image, organs = abdomen_ct(seed=0)
-    return [image_tuple(image), _faint(labels_tuple(organs))]
 
 
 def _public(name: str) -> list[LayerTuple]:

@@ -7,12 +7,13 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
 from napari_sam_med.core.volume import Volume
 from napari_sam_med.embeddings import DiskStore, EmbeddingCache, default_folder
-from napari_sam_med.gui.layers import volume_of_layer
+from napari_sam_med.gui.layers import METADATA_KEY, volume_of_layer
 from napari_sam_med.gui.qt_worker import QtModelWorker, Worker, WorkerFactory
 from napari_sam_med.gui.settings import Settings, read_settings
 
@@ -31,6 +32,29 @@ class ModelState:
     fingerprint: str
     device: str
     licence: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """The volume of a layer, and what it was made from."""
+
+    data: Any
+    stored: Any
+    geometry: tuple[Any, ...]
+    volume: Volume
+
+    def fits(self, layer: Layer) -> bool:
+        """Whether the layer is still as it was."""
+        return (
+            self.data is layer.data
+            and self.stored is layer.metadata.get(METADATA_KEY)
+            and self.geometry == _geometry_of(layer)
+        )
+
+
+def _geometry_of(layer: Layer) -> tuple[Any, ...]:
+    affine = np.asarray(layer.affine)
+    return (layer.name, tuple(layer.scale), tuple(layer.translate), affine.tobytes())
 
 
 class Workspace:
@@ -64,7 +88,7 @@ class Workspace:
         self._loading: int | None = None
         self._before: tuple[ModelState | None, str] = (None, "")
         self._panels = 0
-        self._volumes: weakref.WeakKeyDictionary[Any, tuple[Any, Volume]] = weakref.WeakKeyDictionary()
+        self._volumes: weakref.WeakKeyDictionary[Any, _Known] = weakref.WeakKeyDictionary()
         self.worker = QtModelWorker(factory or self._default_worker)
         self.worker.event.connect(self._on_event)
 
@@ -109,13 +133,12 @@ class Workspace:
             If the layer cannot be a volume (see :func:`napari_sam_med.gui.layers.volume_of_layer`).
         """
         key = bare(layer)
-        state = (id(key.data), key.name, tuple(key.scale), tuple(key.translate))
         known = self._volumes.get(key)
-        if known is not None and known[0] == state:
-            return known[1]
-        volume = volume_of_layer(key)
-        self._volumes[key] = (state, volume)
-        return volume
+        if known is None or not known.fits(key):
+            stored = key.metadata.get(METADATA_KEY)
+            known = _Known(key.data, stored, _geometry_of(key), volume_of_layer(key))
+            self._volumes[key] = known
+        return known.volume
 
     def attach(self, panel: QObject) -> None:
         """Keep the model thread as long as one attached panel lives; it stops when the last is destroyed."""

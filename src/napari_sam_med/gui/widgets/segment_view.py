@@ -67,6 +67,7 @@ class SegmentView(QWidget):
         self._scroll.column.addStretch(1)
         self.message = MessageStrip()
         self.message.setContentsMargins(6, 2, 6, 4)
+        self.message.button.setToolTip("Add a copy of the labels on the image's grid, by nearest neighbour")
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
