@@ -328,6 +328,50 @@ def test_time_points_are_segmented_one_by_one(viewer, panel, qtbot):
     assert written.sum() == 64
 
 
+C, S = np.cos(0.3), np.sin(0.3)
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"scale": (-3, -1, -2), "translate": (30, 40, 50)},
+        {"scale": (3, 1, 2), "rotate": [[1, 0, 0], [0, C, -S], [0, S, C]]},
+        {"scale": (3, 1, 2), "affine": np.diag([2.0, 0.5, 0.5, 1])},
+        {},
+    ],
+    ids=["negative scale", "rotated", "affine", "plain"],
+)
+def test_layers_made_by_others_are_segmented_where_they_lie(viewer, panel, qtbot, kwargs):
+    layer = viewer.add_image(np.random.default_rng(0).random((6, 32, 40)), name="theirs", **kwargs)
+    panel.view.image.choose(layer)
+    qtbot.waitUntil(lambda: panel.canvas.image == layer)
+    go_to_slice(viewer, layer, "axial", 4)
+    qtbot.waitUntil(lambda: panel.controller.position is not None and panel.controller.position.index == 4)
+    assert slice_position(viewer, layer) == SlicePosition(0, 4)
+    draw_box(panel, 0, 4, (4, 10, 9, 30))
+    wait_for_candidate(qtbot, panel)
+    preview = viewer.layers["Preview"]
+    assert np.allclose(preview.data_to_world((0, 6, 20)), layer.data_to_world((4, 6, 20)))
+    panel.objects.accept()
+    expected = np.zeros((6, 32, 40), bool)
+    expected[4] = box_slice((32, 40), (4, 10, 9, 30))
+    assert np.array_equal(panel.canvas.target.data == 1, expected)
+    assert np.allclose(panel.canvas.target.data_to_world((1, 2, 3)), layer.data_to_world((1, 2, 3)))
+
+
+def test_a_flat_image_is_segmented(viewer, panel, qtbot):
+    layer = viewer.add_image(np.random.default_rng(0).random((32, 40)), name="flat")
+    for other in list(viewer.layers):
+        if other.name not in ("flat", "Points", "Boxes", "Preview"):
+            viewer.layers.remove(other)
+    qtbot.waitUntil(lambda: panel.canvas.image == layer and panel.controller.position is not None)
+    corners = np.array([[3.5, 9.5], [3.5, 30.5], [9.5, 30.5], [9.5, 9.5]])
+    viewer.layers["Boxes"].add_rectangles(corners)
+    wait_for_candidate(qtbot, panel)
+    panel.objects.accept()
+    assert np.array_equal(panel.canvas.target.data == 1, box_slice((32, 40), (4, 10, 9, 30)))
+
+
 class TestWhileTheModelWorks:
     @pytest.fixture
     def segmenter(self):

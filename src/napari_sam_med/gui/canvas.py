@@ -64,7 +64,9 @@ class SegmentCanvas:
         self.image = image
         self.preview.hide()
         self.prompts.attach(image)
-        self.prompts.ensure()
+        if image is not None:
+            self.preview.prepare(image)
+            self.prompts.ensure()
 
     def position(self) -> SlicePosition | None:
         """The slice of the image on screen."""

@@ -169,6 +169,14 @@ class PreviewLayer:
         self.paint(colour)
         layer.visible = True
 
+    def prepare(self, image: Image) -> None:
+        """Add the layer, hidden, before it is needed: making a layer takes longer than changing one."""
+        if self.layer is None or self.layer.ndim != image.ndim:
+            position = SlicePosition(0, 0)
+            rows, cols = image.data.shape[-2:]
+            self.show(image, position, np.zeros((rows, cols), bool), palette_colour(1))
+            self.hide()
+
     def paint(self, colour: Colour) -> None:
         """Show the candidate in the colour of its object."""
         if self.layer is not None:
