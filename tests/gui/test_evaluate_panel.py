@@ -16,7 +16,7 @@ from fixtures.evaluate_scene import SPACING_MM, make_scene
 from fixtures.fake_segmenter import FakeSegmenter
 from napari_sam_med.core.geometry import volume_from_source
 from napari_sam_med.core.prompt import tight_box
-from napari_sam_med.gui.app import make_evaluate_widget
+from napari_sam_med.gui.app import make_diagnostics_widget, make_evaluate_widget
 from napari_sam_med.gui.layers import add_labels, slice_position
 from napari_sam_med.gui.state import workspace_for
 from napari_sam_med.gui.widgets.evaluate_scores import MaskKey, board_of
@@ -262,4 +262,27 @@ def test_no_control_lacks_a_tooltip_and_none_is_wider_than_a_narrow_dock(panel, 
     ]
     assert [w for w in own if not w.toolTip()] == []
     form.labels.offer([(k, f"an organ with a long name {k}", "") for k in range(3)])
-    assert form.minimumSizeHint().width() <= 340
+    form.tabs.setCurrentIndex(1)
+    assert form.minimumSizeHint().width() <= 320
+
+
+def test_only_public_napari_is_used_and_only_on_the_main_thread(make_napari_viewer_proxy, qtbot):
+    viewer = make_napari_viewer_proxy()
+    workspace_for(viewer, lambda tell: ModelWorker(tell, load=lambda name, device: FakeSegmenter()))
+    scene = make_scene(viewer)
+    panel = make_evaluate_widget(viewer)
+    qtbot.addWidget(panel)
+    diagnostics = make_diagnostics_widget(viewer)
+    qtbot.addWidget(diagnostics)
+    panel.compare()
+    finish(qtbot, panel)
+    panel.results.table.choose_row(3)
+    panel.form.max_slices.setValue(2)
+    panel.simulate()
+    finish(qtbot, panel)
+    diagnostics.show_row(0)
+    assert "Errors" in viewer.layers
+    diagnostics.hide_overlay()
+    viewer.theme = "light"
+    scene.viewer.layers.clear()
+    assert panel.form.image.layer is None

@@ -39,14 +39,17 @@ def error_map(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArra
 
 
 def legend_html() -> str:
-    """Colours of the overlay as a line of rich text for a label."""
+    """Colours of the overlay as a line of rich text, on a dark ground as in the image, for every theme."""
     entries = (
         ("■", MISSED_COLOUR, "missed"),
         ("■", EXTRA_COLOUR, "extra"),
         ("○", TRUTH_COLOUR, "truth"),
         ("○", PREDICTION_COLOUR, "prediction"),
     )
-    marks = [f"<span style='color:{colour}'>{mark}</span>&nbsp;{text}" for mark, colour, text in entries]
+    marks = [
+        f"<span style='color:{colour}; background-color:#2b2b2b'>&nbsp;{mark}&nbsp;</span>&nbsp;{text}"
+        for mark, colour, text in entries
+    ]
     return "&nbsp;&nbsp; ".join(marks)
 
 

@@ -28,6 +28,7 @@ from napari_sam_med.prompts import STRATEGIES
 
 CURRENT, EVERY, SPREAD = "current", "every", "spread"
 """Which slices: the one on screen, all with truth, or so many spread evenly over them."""
+_SPIN_PX = 108
 
 
 class EvaluateForm(QWidget):
@@ -112,10 +113,12 @@ class EvaluateForm(QWidget):
         items = [(name, name, strategy.title) for name, strategy in STRATEGIES.items()]
         self.strategies.offer(items, ticked=("S2", "S5"))
         self.slices = QComboBox()
-        self.slices.addItem("Spread over truth", SPREAD)
+        self.slices.addItem("Spread evenly", SPREAD)
         self.slices.addItem("All with truth", EVERY)
         self.slices.addItem("Slice on screen", CURRENT)
         self.slices.setToolTip("Which slices to score.")
+        self.slices.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.slices.setMinimumContentsLength(8)
         self.max_slices = QSpinBox()
         self.max_slices.setRange(1, 9999)
         self.max_slices.setValue(12)
@@ -127,11 +130,13 @@ class EvaluateForm(QWidget):
         self.labels = ManyChooser("All objects", "Choose an object")
         self.labels.setToolTip("Objects of the truth to score.")
         self.min_pixels = QSpinBox()
-        self.min_pixels.setRange(0, 100_000)
+        self.min_pixels.setRange(0, 99_999)
         self.min_pixels.setValue(50)
         self.min_pixels.setPrefix("> ")
         self.min_pixels.setSuffix(" px")
         self.min_pixels.setToolTip("An object counts in the slices where it has more pixels than this.")
+        for spin in (self.max_slices, self.min_pixels):
+            spin.setFixedWidth(_SPIN_PX)
         self.simulate_button = QPushButton("Simulate prompts")
         self.simulate_button.setToolTip(
             "Prompt the model on the chosen slices; your own prompts are answered meanwhile."
