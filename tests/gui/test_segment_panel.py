@@ -230,6 +230,9 @@ def test_right_drag_widens_and_darkens(panel, image):
 
 def test_right_mouse_button_on_the_canvas_moves_the_window_and_not_the_camera(panel, viewer, image):
     drag = viewer.mouse_drag_callbacks[-1]
+    panel.draw_box()
+    drawing = list(viewer.layers["Boxes"].mouse_drag_callbacks)
+    assert drawing
     before = tuple(image.contrast_limits)
     left = SimpleNamespace(button=1, type="mouse_press", pos=(0, 0), handled=False)
     assert list(drag(viewer, left)) == []
@@ -237,12 +240,14 @@ def test_right_mouse_button_on_the_canvas_moves_the_window_and_not_the_camera(pa
     gesture = drag(viewer, event)
     next(gesture)
     assert event.handled
+    assert viewer.layers["Boxes"].mouse_drag_callbacks == []  # no box is drawn by it
     event.type, event.pos, event.handled = "mouse_move", (150, 80), False
     next(gesture)
     assert event.handled
     assert tuple(image.contrast_limits) != before
     event.type = "mouse_release"
     assert list(gesture) == []
+    assert viewer.layers["Boxes"].mouse_drag_callbacks == drawing
 
 
 def test_labels_on_another_grid_are_refused_and_can_be_resampled(panel, viewer, image, qtbot):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -86,11 +87,24 @@ def _right_drag(panel: weakref.ref[Dragged]) -> Callable[[Any, Any], Iterator[No
             return
         event.handled = True  # else the camera zooms
         start = np.asarray(event.pos, float)
-        yield
-        while event.type == "mouse_move":
-            right, down = np.asarray(event.pos, float) - start
-            target.drag_window(float(right), float(down))
-            event.handled = True
+        with _layer_spared(viewer.layers.selection.active):
             yield
+            while event.type == "mouse_move":
+                right, down = np.asarray(event.pos, float) - start
+                target.drag_window(float(right), float(down))
+                event.handled = True
+                yield
 
     return drag
+
+
+@contextlib.contextmanager
+def _layer_spared(layer: Any) -> Iterator[None]:
+    """Keep the active layer from drawing meanwhile; napari hands it every press, handled or not."""
+    callbacks = [] if layer is None else layer.mouse_drag_callbacks
+    kept = list(callbacks)
+    callbacks.clear()
+    try:
+        yield
+    finally:
+        callbacks[:] = kept
