@@ -21,6 +21,7 @@ from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.gui.app import make_segment_widget
 from napari_sam_med.gui.layers import SlicePosition, add_labels, add_volume, go_to_slice, slice_position
 from napari_sam_med.gui.state import workspace_for
+from napari_sam_med.inference.requests import DownloadProgress, Dropped, LoadModel, ModelLoaded, Stepped
 from napari_sam_med.inference.worker import ModelWorker
 
 pytestmark = pytest.mark.gui
@@ -459,6 +460,50 @@ def test_a_model_that_cannot_be_loaded_is_told_in_words(make_napari_viewer, qtbo
     assert workspace.model is not None  # the model before goes on
     assert panel.controller.model == "fake-1"
     assert "CPU" in panel.view.model.info.text()
+
+
+class SlowDownload:
+    """A worker whose second model takes for ever to come."""
+
+    def __init__(self, tell):
+        self.tell = tell
+        self.loading = None
+
+    def submit(self, request):
+        if not isinstance(request, LoadModel):
+            return
+        if request.model == "builtin":
+            self.tell(ModelLoaded(request.number, "builtin", "fp", "cpu", "BSD"))
+        else:
+            self.loading = request.number
+            self.tell(Stepped(request.number, DownloadProgress(100_000_000, 375_000_000)))
+
+    def cancel(self, number):
+        if number == self.loading:
+            self.tell(Dropped(number))
+
+    def cancel_pending(self, priority):
+        pass
+
+    def close(self, timeout=0.0):
+        return True
+
+
+def test_a_download_is_told_and_can_be_cancelled(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    workspace = workspace_for(viewer, SlowDownload)
+    panel = make_segment_widget(viewer)
+    viewer.window.add_dock_widget(panel, name="Segment")
+    model = panel.view.model
+    qtbot.waitUntil(lambda: workspace.model is not None)
+    panel.load_model("sam_vit_b")
+    qtbot.waitUntil(lambda: "100 of 375 MB" in model.info.text())
+    assert model.cancel_button.isVisibleTo(model)
+    model.cancel_button.click()
+    qtbot.waitUntil(lambda: workspace.model is not None)
+    assert model.combo.currentData() == "builtin"
+    assert not model.cancel_button.isVisibleTo(model)
+    assert "cancelled" in panel.view.message.text
 
 
 def test_an_empty_viewer_says_what_to_do(viewer, qtbot):

@@ -16,6 +16,14 @@ from napari_sam_med.embeddings import DiskStore, EmbeddingCache, default_folder
 from napari_sam_med.gui.layers import METADATA_KEY, volume_of_layer
 from napari_sam_med.gui.qt_worker import QtModelWorker, Worker, WorkerFactory
 from napari_sam_med.gui.settings import Settings, read_settings
+from napari_sam_med.inference.requests import (
+    DownloadProgress,
+    Dropped,
+    Failed,
+    LoadModel,
+    ModelLoaded,
+    Stepped,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,11 +82,14 @@ class Workspace:
         The new :class:`ModelState`, or None while a model is being loaded.
     model_failed : Signal(str)
         One sentence when a model could not be loaded.
+    model_progress : Signal(object)
+        A ``DownloadProgress``, while the weights of a model come over the network.
     """
 
     worker_event = Signal(object)
     model_changed = Signal(object)
     model_failed = Signal(str)
+    model_progress = Signal(object)
 
     def __init__(self, factory: WorkerFactory | None = None) -> None:
         self.settings: Settings = read_settings()
@@ -107,8 +118,7 @@ class Workspace:
 
     def load_model(self, name_or_file: str, device: str | None = None) -> int:
         """Ask the model thread to load a model; the answer is :attr:`model_changed` or :attr:`model_failed`."""
-        from napari_sam_med.inference.requests import LoadModel
-
+        self.cancel_model()
         number = self.next_number()
         self._loading = number
         self._before = (self.model, self.model_request) if self.model is not None else self._before
@@ -118,6 +128,11 @@ class Workspace:
         return self.submit(
             LoadModel(number=number, model=name_or_file, device=device or self.settings.device)
         )
+
+    def cancel_model(self) -> None:
+        """Stop loading or downloading a model; the model before it stays."""
+        if self._loading is not None:
+            self.cancel(self._loading)
 
     def ensure_model(self, default: str = "builtin") -> None:
         """Load a model unless one is in use or on its way."""
@@ -163,19 +178,27 @@ class Workspace:
         return ModelWorker(on_event, make_cache(self.settings))
 
     def _on_event(self, event: Any) -> None:
-        from napari_sam_med.inference.requests import Failed, ModelLoaded
-
-        if event.number == self._loading and isinstance(event, (ModelLoaded, Failed)):
-            self._loading = None
-            if isinstance(event, ModelLoaded):
-                self.model = ModelState(event.name, event.fingerprint, event.device, event.licence)
-                self.model_changed.emit(self.model)
-            else:  # the model thread goes on with the model it had
-                self.model, self.model_request = self._before
-                if self.model is not None:
-                    self.model_changed.emit(self.model)
-                self.model_failed.emit(event.message)
+        if event.number == self._loading:
+            self._on_loading(event)
         self.worker_event.emit(event)
+
+    def _on_loading(self, event: Any) -> None:
+        if isinstance(event, Stepped) and isinstance(event.value, DownloadProgress):
+            self.model_progress.emit(event.value)
+        elif isinstance(event, ModelLoaded):
+            self._loading = None
+            self.model = ModelState(event.name, event.fingerprint, event.device, event.licence)
+            self.model_changed.emit(self.model)
+        elif isinstance(event, (Failed, Dropped)):  # the model thread goes on with the model it had
+            self._loading = None
+            self.model, self.model_request = self._before
+            if self.model is not None:
+                self.model_changed.emit(self.model)
+            self.model_failed.emit(
+                event.message
+                if isinstance(event, Failed)
+                else "The model was not loaded, because that was cancelled."
+            )
 
 
 def make_cache(settings: Settings) -> EmbeddingCache:

@@ -22,6 +22,7 @@ from napari_sam_med.models.weights import find
 
 if TYPE_CHECKING:
     from napari_sam_med.gui.state import ModelState
+    from napari_sam_med.inference.requests import DownloadProgress
 
 _FILES = "Model weights (*.pth *.pt *.safetensors);;All files (*)"
 
@@ -33,9 +34,12 @@ class ModelChooser(QWidget):
     ----------
     model_chosen : Signal(str)
         Name in the catalog, or path of a checkpoint file.
+    cancelled : Signal()
+        The user stopped a download.
     """
 
     model_chosen = Signal(str)
+    cancelled = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -61,6 +65,9 @@ class ModelChooser(QWidget):
         self.info = QLabel()
         self.info.setWordWrap(True)
         self.info.setToolTip("Where the model runs, and the licence of its weights")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop the download; the model before it stays")
+        self.cancel_button.hide()
         line = QHBoxLayout()
         line.setSpacing(6)
         line.addWidget(self.combo, 1)
@@ -69,9 +76,14 @@ class ModelChooser(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addLayout(line)
-        column.addWidget(self.info)
+        below = QHBoxLayout()
+        below.setSpacing(6)
+        below.addWidget(self.info, 1)
+        below.addWidget(self.cancel_button)
+        column.addLayout(below)
         self.combo.activated.connect(lambda i: self.model_chosen.emit(self.combo.itemData(i)))
         self.file_button.clicked.connect(self._ask_for_file)
+        self.cancel_button.clicked.connect(self.cancelled.emit)
 
     def show_asked(self, name_or_file: str) -> None:
         """Show which model was asked for; a file that is not in the list is added to it."""
@@ -90,16 +102,27 @@ class ModelChooser(QWidget):
         self.show_asked(name_or_file)
         spec = CATALOG.get(name_or_file) if name_or_file in CATALOG else None
         download = spec is not None and not spec.bundled and find(spec) is None
-        self.info.setText("Downloading and loading…" if download else "Loading…")
+        self.info.setText("Downloading…" if download else "Loading…")
+        self.cancel_button.setVisible(download)
+
+    def show_download(self, progress: DownloadProgress) -> None:
+        """Say how far a download is."""
+        done, total = progress.done, progress.total
+        self.info.setText(
+            f"Downloading: {done / 1e6:.0f} of {total / 1e6:.0f} MB" if done < total else "Loading…"
+        )
+        self.cancel_button.setVisible(done < total)
 
     def show_model(self, state: ModelState) -> None:
         """Show the model in use."""
+        self.cancel_button.hide()
         device = {"cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}.get(state.device, state.device)
         self.info.setText(f"Runs on {device} · licence {state.licence}")
 
     def show_failed(self) -> None:
         """Say that there is no model."""
-        self.info.setText("No model is loaded")
+        self.cancel_button.hide()
+        self.info.setText("No model is loaded; choose one above")
 
     def _ask_for_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Choose a checkpoint file", "", _FILES)

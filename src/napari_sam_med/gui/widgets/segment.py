@@ -85,6 +85,7 @@ class SegmentPanel(QWidget):
         view.image.layer_changed.connect(self._images_changed)
         view.window_control.window_changed.connect(self.set_window)
         view.model.model_chosen.connect(self.load_model)
+        view.model.cancelled.connect(self._workspace.cancel_model)
         view.box.clicked.connect(self.draw_box)
         view.positive.clicked.connect(self.add_positive)
         view.negative.clicked.connect(self.add_negative)
@@ -118,6 +119,7 @@ class SegmentPanel(QWidget):
         follow(self, workspace.worker_event, controller.handle)
         follow(self, workspace.model_changed, self._model_changed)
         follow(self, workspace.model_failed, self._model_failed)
+        follow(self, workspace.model_progress, self.view.model.show_download)
         workspace.ensure_model()
         if workspace.model is None:
             self.view.model.show_loading(workspace.model_request)
