@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from napari_sam_med.gui.canvas import SegmentCanvas
 from napari_sam_med.gui.controller import Proposal, SegmentController
 from napari_sam_med.gui.encoding import EncodeProgress, Scene
 from napari_sam_med.gui.layers import apply_window, go_to_slice
-from napari_sam_med.gui.prompt_layers import Sign
+from napari_sam_med.gui.prompt_layers import PromptLayers, Sign
 from napari_sam_med.gui.state import ModelState, workspace_for
-from napari_sam_med.gui.widgets.following import follow
+from napari_sam_med.gui.widgets.following import Stopper, follow
 from napari_sam_med.gui.widgets.segment_keys import CanvasBindings
 from napari_sam_med.gui.widgets.segment_objects import ObjectActions
 from napari_sam_med.gui.widgets.segment_view import SegmentView, value_bounds
@@ -145,14 +146,15 @@ class SegmentPanel(QWidget):
                 "object": self.objects.add_object,
             },
         )
-        # no reference to self here: what Qt keeps for "destroyed" must not keep the panel alive
-        bindings, prompts = self._bindings, self.canvas.prompts
+        self._stopper = Stopper(self, self._release(self._bindings, self.canvas.prompts))
 
-        def release(_: Any = None) -> None:
+    @staticmethod
+    def _release(bindings: CanvasBindings, prompts: PromptLayers) -> Callable[[], None]:
+        def release() -> None:
             bindings.release()
             prompts.disconnect()
 
-        self.destroyed.connect(release)
+        return release
 
     def event(self, event: QEvent | None) -> bool:
         """Closing its dock takes the panel out of the window; then it is of no more use."""
@@ -172,9 +174,6 @@ class SegmentPanel(QWidget):
     def _image_changed(self) -> None:
         layer = self.view.image.layer
         old = self.canvas.image
-        if old is not None and old is not layer:
-            old.events.contrast_limits.disconnect(self._limits_changed)
-            old.events.data.disconnect(self._images_changed)
         volume = None
         if layer is not None:
             try:
@@ -183,7 +182,8 @@ class SegmentPanel(QWidget):
                 self._warn(str(error))
                 layer = None
         self._volume = volume
-        if layer is not None and layer is not old:
+        if layer is not None and layer not in self._followed:
+            self._followed.add(layer)
             follow(self, layer.events.contrast_limits, self._limits_changed)
             follow(self, layer.events.data, self._images_changed)
         self.canvas.attach(layer)
