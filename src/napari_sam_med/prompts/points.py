@@ -7,7 +7,7 @@ over the tight box enlarged two times, outside the mask. All of it is determinis
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ from napari_sam_med.core.errors import InputError
 from napari_sam_med.core.prompt import Box, tight_box
 
 Points = NDArray[np.float64]
+
+Variant = Literal["paper", "repo"]
+"""Where Huang et al. put points: as their text says ("paper"), or as their released code does ("repo")."""
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 
 def require_box(mask: NDArray[Any]) -> Box:
@@ -74,11 +78,14 @@ def negative_points(mask: NDArray[np.bool_], count: int, enlarge: float = 2.0) -
 def deepest_point(mask: NDArray[np.bool_]) -> Points:
     """The pixel farthest from the outside, shape (1, 2): inside even for rings and crescents.
 
-    The image border counts as outside. After Mazurowski et al. 2023 (Medical Image Analysis, arXiv 2304.10517).
+    The image border counts as outside. Of equally deep pixels, as in a bar, the one nearest to their middle is taken.
+    After Mazurowski et al. 2023 (Medical Image Analysis, arXiv 2304.10517).
     """
     require_box(mask)
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    return np.array([np.unravel_index(int(depth.argmax()), mask.shape)], np.float64)
+    deepest = np.argwhere(depth >= depth.max())
+    nearest = int(((deepest - deepest.mean(axis=0)) ** 2).sum(axis=1).argmin())
+    return deepest[nearest : nearest + 1].astype(np.float64)
 
 
 def _enlarged(first: float, last: float, factor: float, limit: int) -> slice:

@@ -9,6 +9,7 @@ from napari_sam_med.core.prompt import tight_box
 from napari_sam_med.prompts import STRATEGIES
 from napari_sam_med.prompts.points import deepest_point, negative_points, positive_points
 
+ASKING = [name for name, strategy in STRATEGIES.items() if strategy.kind != "everything"]
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 14), st.integers(1, 14))).filter(np.any)
 
 
@@ -32,7 +33,7 @@ def ring(disc):
     return disc & ((r - 18) ** 2 + (c - 25) ** 2 > 5**2)
 
 
-@pytest.mark.parametrize("name", list(STRATEGIES))
+@pytest.mark.parametrize("name", ASKING)
 @given(mask=masks)
 def test_every_strategy_prompts_any_mask(name, mask):
     strategy = STRATEGIES.get(name)
@@ -65,6 +66,9 @@ def test_every_strategy_is_repeatable_and_refuses_nothing_to_prompt(name, ring):
         ("S5", 0, 0, True),
         ("S6", 1, 0, True),
         ("center", 1, 0, False),
+        ("boxes", 0, 0, True),
+        ("clicks", 1, 0, False),
+        ("S1", 0, 0, False),
     ],
 )
 def test_numbers_of_points_and_boxes(name, positive, negative, box, disc):
@@ -133,3 +137,18 @@ def test_masks_touching_the_border_keep_their_box():
     mask = np.zeros((10, 10), bool)
     mask[0:3, 7:10] = True
     assert make("S5", mask).box == tight_box(mask) == (0, 7, 2, 9)
+
+
+def test_a_bar_is_clicked_in_its_middle():
+    bar = np.zeros((20, 30), bool)
+    bar[8:11, 4:25] = True
+    assert deepest_point(bar).tolist() == [[9, 14]]
+
+
+def test_everything_asks_nothing():
+    assert make("S1", np.ones((3, 3), bool)).empty
+
+
+def test_an_unknown_variant_is_refused():
+    with pytest.raises(InputError, match="paper"):
+        STRATEGIES.get("S2").make(np.ones((3, 3), bool), rng(), "mine")
