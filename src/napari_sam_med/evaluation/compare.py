@@ -16,6 +16,8 @@ from napari_sam_med.metrics import METRICS, compute_metrics
 
 COLUMNS = ["level", "axis", "slice", "label", "label_name", *METRICS, "prediction_ml", "truth_ml"]
 LEVELS = ("slice", "object", "volume")
+# a voxel of 5 x 0.8 x 0.8 mm is no unit of length
+_IN_3D = [name for name, metric in METRICS.items() if metric.unit != "px"]
 
 
 def compare_labels(
@@ -43,8 +45,9 @@ def compare_labels(
     -------
     DataFrame
         ``level`` is "slice" (2D metrics of an object in a slice where either volume has it), "object" (3D metrics of a
-        label) or "volume" (3D metrics of all labels together). Volumes are in ml; those of a slice are of that layer of
-        voxels. Empty masks: see :func:`napari_sam_med.metrics.compute_metrics`.
+        label) or "volume" (3D metrics of all labels together). Distances in pixels are of slices alone. Volumes are in
+        ml; those of a slice are of that layer of voxels. Empty masks: see
+        :func:`napari_sam_med.metrics.compute_metrics`.
 
     Raises
     ------
@@ -108,8 +111,9 @@ def _slices(
 
 def _measure(pair: Pair, spacing_mm: Sequence[float], voxel_ml: float) -> dict[str, float]:
     prediction, truth = pair
+    names = METRICS.names() if truth.ndim == 2 else _IN_3D
     return {
-        **compute_metrics(prediction, truth, spacing_mm),
+        **compute_metrics(prediction, truth, spacing_mm, names),
         "prediction_ml": np.count_nonzero(prediction) * voxel_ml,
         "truth_ml": np.count_nonzero(truth) * voxel_ml,
     }
