@@ -549,6 +549,23 @@ def test_keys_work_on_the_canvas_and_are_given_back(panel, viewer, qtbot):
     assert len(viewer.mouse_drag_callbacks) == callbacks - 1
 
 
+def test_what_was_said_of_one_image_goes_with_it(panel, viewer, image, qtbot):
+    draw_box(panel, 0, panel.controller.position.index, (4, 10, 9, 30))
+    wait_for_candidate(qtbot, panel)
+    panel.objects.accept()
+    assert panel.view.message.text
+    add_volume(viewer, small_volumes()[0])
+    panel.view.image.setCurrentIndex(1 - panel.view.image.currentIndex())
+    qtbot.waitUntil(lambda: panel.view.message.text == "")
+
+
+def test_save_needs_no_scrolling_on_a_low_screen(panel, qtbot):
+    panel.resize(panel.width(), 500)
+    qtbot.wait(50)
+    bottom = panel.view.save.mapTo(panel, panel.view.save.rect().bottomLeft()).y()
+    assert bottom <= panel.height()
+
+
 def test_every_control_has_a_tooltip(panel):
     from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QComboBox, QDoubleSpinBox, QScrollBar
 

@@ -105,10 +105,13 @@ class DiagnosticsPanel(QWidget):
         scroll.column.addWidget(self.message)
         scroll.column.addWidget(self.legend)
         scroll.column.addWidget(self.pages, 1)
-        scroll.column.addLayout(self._build_files())
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
+        outer.setSpacing(0)
+        outer.addWidget(scroll, 1)
+        footer = self._build_files()
+        footer.setContentsMargins(6, 4, 6, 4)
+        outer.addLayout(footer)
 
     def _build_results(self) -> QWidget:
         page = QWidget()

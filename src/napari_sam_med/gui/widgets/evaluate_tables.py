@@ -85,7 +85,8 @@ def simulation_levels(table: pd.DataFrame) -> list[Level]:
     guess = Column(
         "predicted_iou", "Model's IoU", 3, "IoU with the wanted object as the model itself predicts it."
     )
-    rows = [_SLICE, _OBJECT, _PROMPT, _RULE, *metrics, guess]
+    # Dice stands before what identifies the row, so that a narrow dock shows it without scrolling
+    rows = [_SLICE, _OBJECT, metrics[0], _PROMPT, _RULE, *metrics[1:], guess]
     if (table["error"] != "").any():
         rows.append(_ERROR)
     counted = Column("dice_n_valid", "n", 0, "Rows with a Dice value.")
@@ -96,7 +97,7 @@ def simulation_levels(table: pd.DataFrame) -> list[Level]:
             "Objects",
             "Means over the slices of each object.",
             object_means(table),
-            [_OBJECT, _PROMPT, _RULE, *means, counted, failed],
+            [_OBJECT, means[0], _PROMPT, _RULE, *means[1:], counted, failed],
         ),
         Level(
             "Volume",

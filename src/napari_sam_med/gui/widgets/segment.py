@@ -194,7 +194,7 @@ class SegmentPanel(QWidget):
             if old is not None and self.view.image.layer is None:
                 self._say(_HELLO)
             return
-        if self.view.message.text == _HELLO:
+        if layer is not old:  # what was said was about the image before
             self._say("")
         self.view.window_control.set_volume(volume, value_bounds(volume))
         self.view.window_control.show_window(Window.from_limits(*layer.contrast_limits))

@@ -63,7 +63,6 @@ class SegmentView(QWidget):
         self.save = _button(
             "Save objects…", "", "Save as NIfTI, NRRD or MetaImage on the exact grid of the image's file"
         )
-        self._scroll.column.addWidget(self.save)
         self._scroll.column.addStretch(1)
         self.message = MessageStrip()
         self.message.setContentsMargins(6, 2, 6, 4)
@@ -75,6 +74,10 @@ class SegmentView(QWidget):
         # no text may be cut off: the narrowest panel is as wide as its widest row
         bar = self._scroll.verticalScrollBar().sizeHint().width()
         self._scroll.setMinimumWidth(self._scroll.body.minimumSizeHint().width() + bar)
+        footer = QVBoxLayout()
+        footer.setContentsMargins(6, 4, 6, 4)
+        footer.addWidget(self.save)  # outside the scroll area, so that no screen is too low for it
+        outer.addLayout(footer)
         outer.addWidget(self.message)
 
     def show_volume(self, volume: Volume | None) -> None:
