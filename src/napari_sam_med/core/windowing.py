@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam_med.core.errors import InputError
+from napari_sam_med.core.geometry import from_canonical
 from napari_sam_med.core.volume import Volume
 
 
@@ -70,7 +71,8 @@ def percentile_window(volume: Volume, low: float = 0.5, high: float = 99.5) -> W
 
     Above 4 million voxels, an evenly spaced sample of about 4 million is used.
     """
-    flat = volume.data.reshape(-1)
+    # in the order of the file, a volume that was only turned and flipped is flattened without a copy
+    flat = from_canonical(volume.data, volume.source).ravel(order="K")
     step = max(1, flat.size // 4_000_000)
     with np.errstate(over="ignore"):
         values = np.asarray(flat[::step], np.float32)

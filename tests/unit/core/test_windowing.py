@@ -107,3 +107,17 @@ def test_what_is_no_window_is_refused(text):
 def test_a_file_without_its_own_window_is_named():
     with pytest.raises(InputError, match="scan"):
         resolve_window("dicom", volume(np.ones((2, 2, 2)), name="scan"))
+
+
+def test_percentiles_do_not_copy_a_flipped_volume():
+    import tracemalloc
+
+    voxels = np.zeros((300, 300, 250), np.int16)  # 45 MB
+    voxels[::7, ::5, ::3] = 100
+    volume = volume_from_source(voxels, np.diag([1.0, 1.0, 1.0, 1.0]))
+    assert any(volume.source.flips)
+    tracemalloc.start()
+    percentile_window(volume)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.9 * voxels.nbytes
