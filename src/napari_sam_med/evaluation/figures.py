@@ -102,8 +102,9 @@ def save_figures(table: pd.DataFrame, folder: Path, metric: str = "dice") -> lis
         figure.suptitle(f"{model}, {rule} rule")
         written += _save(figure, folder, f"{metric}_{model}_{rule}")
         for strategy, rows in part.groupby("strategy", sort=False):
-            figure = Figure(figsize=(12, 7), layout="constrained")
-            grid = figure.subplots(-(-len(FACTORS) // 3), 3, squeeze=False).ravel()
+            n_lines = -(-len(FACTORS) // 3)
+            figure = Figure(figsize=(12, 3 * n_lines), layout="constrained")
+            grid = figure.subplots(n_lines, 3, squeeze=False).ravel()
             for axes, factor in zip(grid, FACTORS, strict=False):
                 draw_factor(axes, rows, factor, metric)
             for axes in grid[len(FACTORS) :]:

@@ -156,7 +156,8 @@ def _objects(plan: PairPlan, target: SliceTarget, pixels: SliceImage, labels: Vo
         extent = plan.extent(label, target.axis)
         row = ScoreRow(plan.case, AXES[target.axis], target.index, label, label_name(labels, label))
         try:
-            measured = FactorInput(pixels.pixels, mask, pixels.spacing_mm, target.index, extent)
+            between = labels.spacing_mm[target.axis]
+            measured = FactorInput(pixels.pixels, mask, pixels.spacing_mm, target.index, extent, between)
             row = replace(row, factors=compute_factors(measured))
         except Exception as error:
             row = replace(row, error=_sentence(error))

@@ -1,18 +1,17 @@
-"""What a factor is, the registry, and the one call that computes all."""
+"""What a factor is, the registry (filled in ``catalog``), and the one call that computes all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam_med.core.errors import InputError
+from napari_sam_med.core.prompt import tight_box
 from napari_sam_med.core.registry import Registry
-from napari_sam_med.factors.complexity import fourier_order
-from napari_sam_med.factors.intensity import intensity_difference
-from napari_sam_med.factors.shape import aspect_ratio, slice_position
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +30,8 @@ class FactorInput:
         Number of this slice.
     extent : tuple of int
         First and last slice with this object.
+    slice_spacing_mm : float
+        Distance between slices; NaN where it is not known.
     """
 
     image: NDArray[np.uint8]
@@ -38,6 +39,7 @@ class FactorInput:
     spacing_mm: tuple[float, float]
     index: int
     extent: tuple[int, int]
+    slice_spacing_mm: float = float("nan")
 
     def __post_init__(self) -> None:
         if self.image.shape != self.mask.shape or self.mask.ndim != 2:
@@ -47,6 +49,14 @@ class FactorInput:
             )
         if not self.mask.any():
             raise InputError("Factors need an object with at least one pixel; the mask is empty.")
+
+    @cached_property
+    def shape(self) -> NDArray[np.bool_]:
+        """The mask cut to its tight box, with one pixel of background on every side: all that shape depends on."""
+        box = tight_box(self.mask)
+        assert box is not None
+        r0, c0, r1, c1 = (int(v) for v in box)
+        return np.pad(self.mask[r0 : r1 + 1, c0 : c1 + 1], 1)
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ class Factor:
     title : str
         For headings and axes, without the unit.
     unit : str
-        "px", "grey levels", or "" for a plain number.
+        "px", "mm", "grey levels", "grey levels/mm", or "" for a plain number.
     meaning : str
         One line for a tooltip.
     compute : callable
@@ -86,44 +96,3 @@ def compute_factors(target: FactorInput, names: Iterable[str] | None = None) -> 
         If a name is unknown.
     """
     return {name: float(FACTORS.get(name).compute(target)) for name in (FACTORS if names is None else names)}
-
-
-def _add(name: str, title: str, unit: str, meaning: str, compute: Callable[[FactorInput], float]) -> None:
-    FACTORS.add(name, Factor(name, title, unit, meaning, compute))
-
-
-_add(
-    "size_px",
-    "Size",
-    "px",
-    "Labelled pixels of the object in this slice.",
-    lambda t: int(np.count_nonzero(t.mask)),
-)
-_add(
-    "aspect_ratio",
-    "Aspect ratio",
-    "",
-    "Short side over long side of the tight box, in mm: 1 is square, near 0 is long and thin.",
-    lambda t: aspect_ratio(t.mask, t.spacing_mm),
-)
-_add(
-    "intensity_difference",
-    "Intensity difference",
-    "grey levels",
-    "Mean grey inside minus that of the ring around it, after the window (0 to 255): near 0 is hard to see.",
-    lambda t: intensity_difference(t.image, t.mask),
-)
-_add(
-    "boundary_complexity",
-    "Boundary complexity",
-    "",
-    "Harmonics it takes to redraw the outline: about 1 is a disc, more is a more winding border.",
-    lambda t: fourier_order(t.mask),
-)
-_add(
-    "slice_position",
-    "Slice position",
-    "",
-    "Where the slice cuts the object: 0 is its middle slice, 1 its first or last.",
-    lambda t: slice_position(t.index, t.extent),
-)

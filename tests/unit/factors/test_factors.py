@@ -33,12 +33,16 @@ def star(points, depth, size=300):
 @given(mask=masks, spacing=st.tuples(st.sampled_from([0.5, 1.0, 4.0]), st.sampled_from([0.5, 1.0, 4.0])))
 def test_every_factor_has_a_value_for_any_mask(mask, spacing):
     image = np.arange(mask.size, dtype=np.uint8).reshape(mask.shape)
-    found = compute_factors(FactorInput(image, mask, spacing, 3, (1, 9)))
+    found = compute_factors(FactorInput(image, mask, spacing, 3, (1, 9), 2.5))
     assert list(found) == list(FACTORS)
-    unringed = mask.all()
-    assert all(
-        math.isfinite(v) for name, v in found.items() if not (unringed and name == "intensity_difference")
+    needs_outside = {"intensity_difference", "contrast_to_noise", "histogram_overlap", "boundary_gradient"}
+    assert {name for name, v in found.items() if not math.isfinite(v)} == (
+        needs_outside if mask.all() else set()
     )
+    shares = ("solidity", "compactness", "area_box_ratio", "skeleton_ratio")
+    assert all(0 < found[name] <= 1 for name in shares)
+    if not mask.all():
+        assert -1e-9 <= found["histogram_overlap"] <= 1 + 1e-9
     assert found["size_px"] == mask.sum()
     assert 0 < found["aspect_ratio"] <= 1
 

@@ -276,4 +276,5 @@ def _factors(
     if not mask.any():
         return {}
     pixels = slice_image(image, axis, index, window)
-    return compute_factors(FactorInput(pixels.pixels, mask, pixels.spacing_mm, index, extent))
+    between = image.spacing_mm[axis]
+    return compute_factors(FactorInput(pixels.pixels, mask, pixels.spacing_mm, index, extent, between))
