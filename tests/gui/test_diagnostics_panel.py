@@ -17,6 +17,7 @@ from fixtures.fake_segmenter import FakeSegmenter
 from napari_sam_med.evaluation.config import EvaluationConfig
 from napari_sam_med.evaluation.runner import iter_pair_scores
 from napari_sam_med.evaluation.table import rows_to_table
+from napari_sam_med.factors import FACTORS
 from napari_sam_med.gui.app import make_diagnostics_widget
 from napari_sam_med.gui.layers import slice_position
 from napari_sam_med.gui.state import workspace_for
@@ -132,9 +133,11 @@ def test_a_forgiving_click_beside_a_dot_means_that_dot_and_far_away_none(panel, 
 
 
 def test_a_bar_chooses_its_factor(panel, qtbot):
-    click(qtbot, panel.overview, "slice_position")
-    assert panel.factor.currentData() == "slice_position"
-    assert "Slice position" in panel.scatter.figure.axes[0].get_xlabel()
+    shown = [name for name in FACTORS if panel.overview.position_of(name) is not None]
+    other = next(name for name in shown if name != panel.factor.currentData())
+    click(qtbot, panel.overview, other)
+    assert panel.factor.currentData() == other
+    assert FACTORS.get(other).title in panel.scatter.figure.axes[0].get_xlabel()
 
 
 def test_worst_rows_come_first_and_lead_to_their_slices(panel, scene):

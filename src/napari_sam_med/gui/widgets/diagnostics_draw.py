@@ -15,6 +15,9 @@ from napari_sam_med.gui.widgets.figure import Dots
 from napari_sam_med.gui.widgets.figure_theme import Palette
 from napari_sam_med.plots import Colors, scatter
 
+OVERVIEW_BARS = 6
+"""What the figure has room for at a readable size."""
+
 
 def draw_scatter(
     figure: Figure, palette: Palette, table: pd.DataFrame, factor: str, correlation: Correlation
@@ -46,9 +49,9 @@ def draw_scatter(
 def draw_overview(
     figure: Figure, palette: Palette, correlations: Mapping[str, Correlation], chosen: str | None
 ) -> Sequence[Dots]:
-    """Spearman's rho of Dice with each factor as bars; keys are the factors' names."""
+    """Spearman's rho of Dice with the strongest factors as bars; keys are the factors' names."""
     axes = figure.add_subplot()
-    names = list(correlations)
+    names = strongest(correlations, chosen)
     rho = np.array([correlations[name].rho for name in names])
     places = np.arange(len(names))[::-1]
     fill = [palette.accent if name == chosen else palette.dots for name in names]
@@ -62,9 +65,21 @@ def draw_overview(
     axes.axvline(0, color=palette.line, linewidth=0.8)
     axes.tick_params(axis="y", length=0)
     n = [correlations[name].n_valid for name in names]
-    axes.set_title(f"Spearman's ρ with Dice, n = {max(n)}", loc="right")
+    which = "Strongest ρ" if len(names) < len(correlations) else "Spearman's ρ"
+    axes.set_title(f"{which} with Dice, n = {max(n)}", loc="right")
     axes.spines["left"].set_visible(False)
     return (Dots(axes, np.zeros(len(names)), places.astype(float), names, whole_row=True),)
+
+
+def strongest(
+    correlations: Mapping[str, Correlation], chosen: str | None, most: int = OVERVIEW_BARS
+) -> list[str]:
+    """The factors with the largest absolute rho, the chosen one among them, in the order of `correlations`."""
+    ranked = sorted(correlations, key=lambda name: -abs(np.nan_to_num(correlations[name].rho)))
+    kept = set(ranked[:most])
+    if chosen in correlations and chosen not in kept:
+        kept = {*ranked[: most - 1], chosen}
+    return [name for name in correlations if name in kept]
 
 
 def colors(palette: Palette) -> Colors:
