@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -52,9 +54,16 @@ def test_a_display_that_is_there_is_used(monkeypatch):
 def test_missing_packages_are_named_in_the_line_that_installs_them(no_display, monkeypatch):
     monkeypatch.setattr(xvfb.shutil, "which", lambda name: None)
     monkeypatch.setattr(xvfb, "_loads", lambda library: library != "libEGL.so.1")
-    assert missing_packages() == ["libegl1", "xvfb", "libgl1-mesa-dri"]
+    assert missing_packages() == ["libegl1", *xvfb.DISPLAY_PACKAGES]
     with pytest.raises(DisplayError, match=r"apt-get install .*libegl1 xvfb"), screen():
         pass
+
+
+def test_the_shell_script_installs_the_same_packages():
+    script = (Path(__file__).parents[2] / "tools" / "system-packages.sh").read_text()
+    named = re.search(r'^PACKAGES="([^"]*)"', script, re.MULTILINE)[1].split()
+    named.append(re.search(r"^GLIB=(\S+)", script, re.MULTILINE)[1])
+    assert sorted(named) == sorted([*xvfb.SYSTEM_LIBRARIES.values(), *xvfb.DISPLAY_PACKAGES])
 
 
 def test_a_server_that_does_not_start_is_said_in_words(no_display, monkeypatch, tmp_path):

@@ -16,6 +16,8 @@ from napari_sam_med.core.errors import SamMedError
 
 # What the Qt wheels and napari's canvas load from the system, and the Debian package that has it.
 SYSTEM_LIBRARIES: dict[str, str] = {
+    # tools/system-packages.sh installs the same packages before Python is there; a test compares the two.
+    "libglib-2.0.so.0": "libglib2.0-0",
     "libGL.so.1": "libgl1",
     "libEGL.so.1": "libegl1",
     "libfontconfig.so.1": "libfontconfig1",
@@ -29,7 +31,11 @@ SYSTEM_LIBRARIES: dict[str, str] = {
     "libxcb-render-util.so.0": "libxcb-render-util0",
     "libxcb-shape.so.0": "libxcb-shape0",
     "libxcb-xinerama.so.0": "libxcb-xinerama0",
+    "libxcb-xkb.so.1": "libxcb-xkb1",
+    "libxcb-xfixes.so.0": "libxcb-xfixes0",
 }
+# The virtual display and the OpenGL it draws with.
+DISPLAY_PACKAGES = ("xvfb", "libgl1-mesa-dri", "libglx-mesa0")
 _START_SECONDS = 20
 
 
@@ -43,7 +49,7 @@ def missing_packages(need_xvfb: bool = True) -> list[str]:
         return []
     missing = [package for library, package in SYSTEM_LIBRARIES.items() if not _loads(library)]
     if need_xvfb and shutil.which("Xvfb") is None:
-        missing += ["xvfb", "libgl1-mesa-dri"]
+        missing += DISPLAY_PACKAGES
     return missing
 
 
@@ -121,7 +127,6 @@ def _start(width: int, height: int) -> tuple[subprocess.Popen[bytes], str]:
 
 
 def _read_line(descriptor: int) -> str:
-
     text = b""
     while not text.endswith(b"\n"):
         ready, _, _ = select.select([descriptor], [], [], _START_SECONDS)
