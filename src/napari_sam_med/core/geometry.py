@@ -156,7 +156,8 @@ def require_same_grid(image: Volume, labels: Volume) -> None:
     raise GridMismatchError(
         f"The labels ({labels.name}) lie on another voxel grid than the image ({image.name}): "
         f"labels {_grid_text(labels)}; image {_grid_text(image)}. "
-        "Resample the labels to the image (nearest neighbour) or choose the labels made for this image."
+        "Resample the labels to the image (nearest neighbour; --resample on the command line) "
+        "or choose the labels made for this image."
     )
 
 
