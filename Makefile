@@ -1,5 +1,5 @@
 # Two commands for a machine with Python 3.11 or newer, git and make:
-#   make demo    open napari on a real head MR (without a display, or with HEADLESS=DIR: screenshots and scores)
+#   make demo    open napari on a real brain MR (without a display, or with HEADLESS=DIR: screenshots and scores)
 #   make test    run the whole test suite
 # Everything is installed into .venv; nothing in the package itself needs make.
 

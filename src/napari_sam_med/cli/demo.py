@@ -16,7 +16,7 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Open napari on a real head MR with its ground truth and the panels Segment, Evaluate and Diagnostics."""
+    """Open napari on a real brain MR with its ground truth and the panels Segment, Evaluate and Diagnostics."""
     from napari_sam_med.gui.tour import run_demo
 
     run_demo(headless)

@@ -1,4 +1,4 @@
-"""The demo: napari with a real head MR, its truth and the three panels; without a display, a tour of the same panels.
+"""The demo: napari with a real brain MR, its truth and the three panels; without a display, a tour of the same panels.
 
 Importing this module imports neither Qt nor napari: a screen may have to be started first.
 """

@@ -101,7 +101,7 @@ class _Guide:
         self.drawn: list[tuple[str, float]] = []
 
     def brain(self) -> pd.DataFrame:
-        """The head: a box around the brain, its score, simulated prompts, and the worst slice."""
+        """The brain MR: a box around the brain, its score, simulated prompts, and the worst slice."""
         viewer, panels = self.viewer, self.panels
         image, brain, tissues = list(viewer.layers)[:3]
         tissues.visible = False
@@ -203,7 +203,7 @@ class _Guide:
         panel.form.labels.set_values(panel.form.labels.offered())
         panel.form.strategies.set_values(("S2", "S5"))
         panel.simulate()
-        self.wait(lambda: not panel.busy, "the simulated prompts")
+        self.wait(lambda: not panel.busy, "the simulated prompts", 10 * _STEP_SECONDS)
         if panel.scores is None or panel.scores.truth != truth:
             raise TourError(f"The simulated prompts gave no scores: {panel.message.text}")
         return panel.scores.frame

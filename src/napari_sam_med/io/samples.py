@@ -1,4 +1,4 @@
-"""Real images to start with: the ICBM152 head from nilearn's wheel (offline) and public cases addressed by SHA-256."""
+"""Real images to start with: the ICBM152 brain from nilearn's wheel (offline) and public cases addressed by SHA-256."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ PUBLIC_CASES: dict[str, PublicCase] = {
 
 
 def brain_sample() -> tuple[Volume, Volume]:
-    """The ICBM152 T1 head at 1 mm and its tissues: 1 grey matter, 2 white matter.
+    """The ICBM152 T1 brain (skull-stripped) at 1 mm and its tissues: 1 grey matter, 2 white matter.
 
     A voxel belongs to the tissue with the larger probability if that is above one half.
 
@@ -95,7 +95,7 @@ def brain_sample() -> tuple[Volume, Volume]:
 
 
 def brain_mask_sample() -> Volume:
-    """The brain of the ICBM152 head, label 1.
+    """The brain mask of the ICBM152 template, label 1.
 
     nilearn's copy of the template has air, skull and skin set to zero, so the brain is what is left.
 
