@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -48,11 +48,15 @@ class Candidates:
         IoU with the wanted object as the model predicts it, 0..1.
     low_res : ndarray, shape (K, h, w), float32
         Low-resolution logits, to be fed back as ``Prompt.mask_logits`` to the same model.
+    stability : ndarray, shape (K,), float32, optional
+        IoU of each mask cut at one logit higher with the same cut at one logit lower, 0..1 (Kirillov et al. 2023):
+        near 1 the border does not depend on the threshold. None where the model does not tell.
     """
 
     masks: NDArray[np.bool_]
     scores: NDArray[np.float32]
     low_res: NDArray[np.float32]
+    stability: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -91,4 +95,27 @@ class Segmenter(Protocol):
 
     def embedding_bytes(self, shape: tuple[int, int]) -> int:
         """Bytes one embedding of an image of `shape` takes, for the estimate shown before a long job."""
+        ...
+
+
+@runtime_checkable
+class BatchSegmenter(Segmenter, Protocol):
+    """A segmenter that answers many prompts on one embedding together."""
+
+    proposal_limits: tuple[float, float]
+    """Predicted IoU above which, and stability from which, a mask nobody asked for is worth proposing."""
+
+    def decode_many(
+        self, embedding: Embedding, prompts: Sequence[Prompt], min_score: float | None = None
+    ) -> list[Candidates]:
+        """Candidates for each prompt, as :meth:`decode` gives them up to rounding.
+
+        Parameters
+        ----------
+        embedding : Embedding
+        prompts : sequence of Prompt
+        min_score : float, optional
+            Leave out candidates with a predicted IoU of this or less, before the work of bringing them to the grid of
+            the image; an answer may then have none.
+        """
         ...

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from segment_anything.modeling import Sam
+from segment_anything.utils.amg import calculate_stability_score
 from segment_anything.utils.transforms import ResizeLongestSide
 
 from napari_sam_med.core.errors import ModelError
@@ -20,6 +22,9 @@ from napari_sam_med.models.weights import sha256_of
 # Part of every fingerprint: raise it when preprocessing or the stored arrays change, and old embeddings are not used.
 PREPROCESSING = "longest-side-1"
 _DTYPE = "float16"
+_STABILITY_OFFSET = 1.0
+# prompts decoded together: a prompt's image tokens alone take 4 MiB, in several places
+_TOGETHER = {"cpu": 8, "mps": 16, "cuda": 64}
 
 
 class SamSegmenter:
@@ -46,6 +51,8 @@ class SamSegmenter:
     device : str
         "cpu", "cuda" or "mps".
     """
+
+    proposal_limits = (0.88, 0.95)
 
     def __init__(
         self, sam: Sam, name: str, weights_sha256: str, architecture: str, device: str = "cpu"
@@ -99,58 +106,114 @@ class SamSegmenter:
         ModelError
             If the embedding is another model's, or the fed-back logits have another size.
         """
+        return self.decode_many(embedding, [prompt])[0]
+
+    @torch.inference_mode()
+    def decode_many(
+        self, embedding: Embedding, prompts: Sequence[Prompt], min_score: float | None = None
+    ) -> list[Candidates]:
+        """Candidates for many prompts on one embedding; those of one kind (as many points, a box, logits) go together.
+
+        Parameters
+        ----------
+        embedding, prompts
+            See :meth:`decode`.
+        min_score : float, optional
+            Leave out candidates with a predicted IoU of this or less before they are enlarged to the image.
+
+        Raises
+        ------
+        ModelError
+            See :meth:`decode`.
+        """
         if embedding.model != self.fingerprint:
             raise ModelError("This embedding was made by another model; encode the slice again.")
         sam, shape = self._sam, embedding.image_shape
-        features = torch.from_numpy(embedding.arrays["image_embedding"].astype(np.float32)).to(self.device)[
-            None
-        ]
-        sparse, dense = sam.prompt_encoder(
-            points=self._points(prompt, shape), boxes=self._box(prompt, shape), masks=self._logits(prompt)
-        )
-        low_res, scores = sam.mask_decoder(
-            image_embeddings=features,
-            image_pe=sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=True,
-        )
+        stored = torch.from_numpy(embedding.arrays["image_embedding"].astype(np.float32))
+        features = stored.to(self.device)[None]
+        answers: dict[int, Candidates] = {}
+        for places in _alike(prompts, _TOGETHER[self.device]):
+            batch = [prompts[k] for k in places]
+            sparse, dense = sam.prompt_encoder(
+                points=self._points(batch, shape), boxes=self._boxes(batch, shape), masks=self._logits(batch)
+            )
+            low_res, scores = sam.mask_decoder(
+                image_embeddings=features,
+                image_pe=sam.prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=True,
+            )
+            for place, logits, score in zip(places, low_res, scores, strict=True):
+                wanted = slice(None) if min_score is None else score > min_score
+                answers[place] = self._enlarge(logits[wanted], score[wanted], shape)
+        return [answers[k] for k in range(len(prompts))]
+
+    def _enlarge(self, low_res: torch.Tensor, scores: torch.Tensor, shape: tuple[int, int]) -> Candidates:
+        """Candidates of one prompt from their logits (K, h, w), on the grid of the image."""
+        sam = self._sam
+        if not len(scores):
+            size = tuple(low_res.shape[1:])
+            none = np.zeros(0, np.float32)
+            return Candidates(np.zeros((0, *shape), bool), none, np.zeros((0, *size), np.float32), none)
         input_size = self._resize.get_preprocess_shape(*shape, self._resize.target_length)
-        masks = sam.postprocess_masks(low_res, input_size, shape)[0] > sam.mask_threshold
-        return Candidates(masks.cpu().numpy(), scores[0].cpu().numpy(), low_res[0].cpu().numpy())
+        logits = sam.postprocess_masks(low_res[None], input_size, shape)[0]
+        stability = calculate_stability_score(logits, sam.mask_threshold, _STABILITY_OFFSET)
+        return Candidates(
+            (logits > sam.mask_threshold).cpu().numpy(),
+            scores.cpu().numpy(),
+            low_res.cpu().numpy(),
+            np.nan_to_num(stability.cpu().numpy().astype(np.float32)),
+        )
 
     def embedding_bytes(self, shape: tuple[int, int]) -> int:
         """Bytes of one embedding; the same for every `shape`, since images are brought to one size."""
         side = self._sam.image_encoder.img_size // self._sam.image_encoder.patch_embed.proj.stride[0]
         return int(self._sam.prompt_encoder.embed_dim * side * side * 2)
 
-    def _points(self, prompt: Prompt, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor] | None:
-        if not len(prompt.points):
+    def _points(
+        self, prompts: list[Prompt], shape: tuple[int, int]
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        if not len(prompts[0].points):
             return None
-        xy = self._resize.apply_coords(prompt.points[:, ::-1], shape)
+        xy = self._resize.apply_coords(np.stack([prompt.points[:, ::-1] for prompt in prompts]), shape)
+        labels = np.stack([prompt.labels for prompt in prompts])
         # float32 here: MPS has no float64
         return (
-            torch.as_tensor(xy.astype(np.float32), device=self.device)[None],
-            torch.as_tensor(prompt.labels.astype(np.int32), device=self.device)[None],
+            torch.as_tensor(xy.astype(np.float32), device=self.device),
+            torch.as_tensor(labels.astype(np.int32), device=self.device),
         )
 
-    def _box(self, prompt: Prompt, shape: tuple[int, int]) -> torch.Tensor | None:
-        if prompt.box is None:
+    def _boxes(self, prompts: list[Prompt], shape: tuple[int, int]) -> torch.Tensor | None:
+        if prompts[0].box is None:
             return None
-        r0, c0, r1, c1 = prompt.box
-        xyxy = self._resize.apply_boxes(np.array([[c0, r0, c1, r1]]), shape)
+        corners = np.array([prompt.box for prompt in prompts], np.float64)[:, [1, 0, 3, 2]]
+        xyxy = self._resize.apply_boxes(corners, shape)
         return torch.as_tensor(xyxy.astype(np.float32), device=self.device)
 
-    def _logits(self, prompt: Prompt) -> torch.Tensor | None:
-        if prompt.mask_logits is None:
+    def _logits(self, prompts: list[Prompt]) -> torch.Tensor | None:
+        given = [prompt.mask_logits for prompt in prompts if prompt.mask_logits is not None]
+        if not given:
             return None
         expected = tuple(self._sam.prompt_encoder.mask_input_size)
-        if prompt.mask_logits.shape != expected:
-            raise ModelError(
-                f"Fed-back logits must be {expected[0]} × {expected[1]} for this model; found shape "
-                f"{prompt.mask_logits.shape}: use those of the same model's last answer."
-            )
-        return torch.as_tensor(prompt.mask_logits, dtype=torch.float32, device=self.device)[None, None]
+        for logits in given:
+            if logits.shape != expected:
+                raise ModelError(
+                    f"Fed-back logits must be {expected[0]} × {expected[1]} for this model; found shape "
+                    f"{logits.shape}: use those of the same model's last answer."
+                )
+        return torch.as_tensor(np.stack(given), dtype=torch.float32, device=self.device)[:, None]
+
+
+def _alike(prompts: Sequence[Prompt], together: int) -> Iterator[list[int]]:
+    """Places of prompts that can share one batch: as many points, with or without a box and logits."""
+    kinds: dict[tuple[int, bool, bool], list[int]] = {}
+    for place, prompt in enumerate(prompts):
+        kind = (len(prompt.points), prompt.box is None, prompt.mask_logits is None)
+        kinds.setdefault(kind, []).append(place)
+    for places in kinds.values():
+        for start in range(0, len(places), together):
+            yield places[start : start + together]
 
 
 def load_sam(path: Path, device: str, spec: ModelSpec | None = None) -> SamSegmenter:

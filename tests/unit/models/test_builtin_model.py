@@ -4,7 +4,7 @@ import torch
 
 from napari_sam_med.core.errors import ModelError
 from napari_sam_med.core.prompt import Prompt, tight_box
-from napari_sam_med.core.result import Segmenter
+from napari_sam_med.core.result import BatchSegmenter, Segmenter
 from napari_sam_med.models.builtin import BuiltinSegmenter, load_builtin, weights_path
 from napari_sam_med.models.builtin_file import read_weights, save_weights
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
@@ -167,6 +167,58 @@ def test_it_is_a_segmenter_and_refuses_nonsense(random_model):
     other = BuiltinSegmenter(BuiltinNet(SMALL), "1" * 64)
     with pytest.raises(ModelError, match="another model"):
         other.decode(embedding, Prompt.from_box((1, 1, 9, 9)))
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (256, 256)])
+def test_many_prompts_are_answered_as_one_by_one(random_model, shape):
+    assert isinstance(random_model, BatchSegmenter)
+    image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    embedding = random_model.encode(image)
+    box = Prompt.from_box((10, 12, 30, 50))
+    prompts = [
+        Prompt.from_points([[20, 30]]),
+        box,
+        Prompt.from_points([[20, 30], [40, 50], [5, 6]], [1, 1, 0]),
+        box.with_points([[20, 20]], [1]),
+        *(Prompt.from_points([[k, 2 * k]]) for k in range(20)),
+    ]
+    first = random_model.decode(embedding, box)
+    prompts += [box.with_logits(first.low_res[1]), prompts[0].with_logits(first.low_res[0])]
+    together = random_model.decode_many(embedding, prompts)
+    assert len(together) == len(prompts)
+    for prompt, found in zip(prompts, together, strict=True):
+        alone = random_model.decode(embedding, prompt)
+        np.testing.assert_allclose(found.scores, alone.scores, atol=1e-5)
+        np.testing.assert_allclose(found.low_res, alone.low_res, atol=1e-3)
+        assert (found.masks == alone.masks).mean() > 0.999
+        assert ((found.stability >= 0) & (found.stability <= 1)).all()
+
+
+def test_candidates_below_a_score_are_left_out(random_model):
+    embedding = random_model.encode(np.random.default_rng(0).integers(0, 255, (50, 70)).astype(np.uint8))
+    prompts = [Prompt.from_points([[k, 9]]) for k in (5, 25, 45)] + [Prompt.from_box((5, 5, 20, 40))]
+    everything = random_model.decode_many(embedding, prompts)
+    limit = float(np.median(np.concatenate([found.scores for found in everything])))
+    for full, cut in zip(everything, random_model.decode_many(embedding, prompts, limit), strict=True):
+        kept = full.scores > limit
+        np.testing.assert_array_equal(cut.scores, full.scores[kept])
+        np.testing.assert_array_equal(cut.masks, full.masks[kept])
+        np.testing.assert_array_equal(cut.stability, full.stability[kept])
+    none = random_model.decode_many(embedding, prompts[:1], 1.0)[0]
+    assert len(none) == 0
+    assert none.masks.shape == (0, 50, 70)
+    assert random_model.decode_many(embedding, []) == []
+
+
+def test_stability_tells_sharp_borders_from_vague_ones(builtin):
+    truth = disc((128, 128), (60, 66), 25)
+    noise = np.random.default_rng(0).normal(0, 8, truth.shape)
+    prompt = Prompt.from_box(tight_box(truth))
+    sharp, vague = (
+        builtin.decode(builtin.encode(np.clip(90 + step * truth + noise, 0, 255).astype(np.uint8)), prompt)
+        for step in (100, 6)
+    )
+    assert sharp.stability[0] > vague.stability[0]
 
 
 def test_shipped_weights_are_small_enough():

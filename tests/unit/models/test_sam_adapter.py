@@ -10,7 +10,7 @@ from segment_anything import SamPredictor, sam_model_registry
 from fixtures.tiny_sam import TINY, save_checkpoint, tiny_sam
 from napari_sam_med.core.errors import ModelError
 from napari_sam_med.core.prompt import Prompt
-from napari_sam_med.core.result import Embedding, Segmenter
+from napari_sam_med.core.result import BatchSegmenter, Embedding, Segmenter
 from napari_sam_med.models import load_model
 from napari_sam_med.models.sam import SamSegmenter
 from napari_sam_med.models.sam_checkpoint import EncoderShape
@@ -151,6 +151,36 @@ def test_logits_go_back_in(segmenter):
     first = segmenter.decode(embedding, prompt)
     second = segmenter.decode(embedding, prompt.with_logits(first.low_res[first.best]))
     assert np.abs(first.low_res - second.low_res).max() > 1e-4
+
+
+@pytest.mark.parametrize("shape", SHAPES[:2], ids=str)
+def test_many_prompts_are_answered_as_one_by_one(segmenter, shape):
+    assert isinstance(segmenter, BatchSegmenter)
+    embedding = segmenter.encode(picture(shape))
+    asked = [*prompts(shape).values(), *(Prompt.from_points([(k, 2 * k)]) for k in range(20))]
+    together = segmenter.decode_many(embedding, asked)
+    assert len(together) == len(asked)
+    for prompt, found in zip(asked, together, strict=True):
+        alone = segmenter.decode(embedding, prompt)
+        np.testing.assert_allclose(found.scores, alone.scores, atol=1e-4)
+        np.testing.assert_allclose(found.low_res, alone.low_res, atol=1e-3)
+        np.testing.assert_allclose(found.stability, alone.stability, atol=0.01)
+        assert (found.masks == alone.masks).mean() > 0.999
+
+
+def test_candidates_below_a_score_are_left_out(segmenter):
+    embedding = segmenter.encode(picture((60, 90)))
+    asked = [Prompt.from_points([(k, 2 * k)]) for k in range(3, 50, 4)]
+    everything = segmenter.decode_many(embedding, asked)
+    limit = float(np.median(np.concatenate([found.scores for found in everything])))
+    for full, cut in zip(everything, segmenter.decode_many(embedding, asked, limit), strict=True):
+        kept = full.scores > limit
+        np.testing.assert_array_equal(cut.scores, full.scores[kept])
+        np.testing.assert_array_equal(cut.masks, full.masks[kept])
+        np.testing.assert_array_equal(cut.stability, full.stability[kept])
+    none = segmenter.decode_many(embedding, asked[:1], 1e9)[0]
+    assert len(none) == 0
+    assert none.masks.shape == (0, 60, 90)
 
 
 def test_what_belongs_to_another_model_is_refused(segmenter):
