@@ -34,7 +34,14 @@ def check_window(text: str | None) -> str | None:
 
 
 def check_output(path: Path, source: Path) -> Path:
-    """A mask's file name, if its format can be written and it is not the source itself."""
+    """A mask's file name, if its format and folder can be written and it is not the source itself.
+
+    Raises
+    ------
+    OutputError
+        If the folder does not exist; better said before the model works than after.
+    """
+    from napari_sam_med.core.errors import OutputError
     from napari_sam_med.io import WRITE_SUFFIXES
 
     if not path.name.lower().endswith(tuple(WRITE_SUFFIXES)):
@@ -44,4 +51,6 @@ def check_output(path: Path, source: Path) -> Path:
         )
     if path.exists() and source.exists() and path.samefile(source):
         raise typer.BadParameter("The mask would replace the volume; choose another name.", param_hint="-o")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"The folder {path.parent} for {path.name} does not exist; make it or choose another.")
     return path

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from napari_sam_med.cli.options import check_output
 from napari_sam_med.cli.prompts import collect
 from napari_sam_med.cli.segment import answers
-from napari_sam_med.core.errors import InputError
+from napari_sam_med.core.errors import InputError, OutputError
 from napari_sam_med.core.geometry import volume_from_source
 from napari_sam_med.core.windowing import Window
 from napari_sam_med.inference.session import Session
@@ -61,3 +62,8 @@ def test_nothing_is_segmented_when_one_prompt_lies_outside(fake_segmenter):
     with pytest.raises(InputError, match="axial slice 30"):
         list(answers(volume(), items, Session(fake_segmenter), GREY))
     assert fake_segmenter.encoded == []
+
+
+def test_a_missing_folder_is_told_before_anything_is_read(tmp_path):
+    with pytest.raises(OutputError, match="nowhere"):
+        check_output(tmp_path / "nowhere" / "mask.nii.gz", tmp_path / "volume.nii.gz")
