@@ -13,6 +13,7 @@ from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.core.result import Candidates, Embedding, Segmenter
 from napari_sam_med.embeddings.cache import EmbeddingCache
 from napari_sam_med.embeddings.key import embedding_key
+from napari_sam_med.inference.everything import EverythingSettings, OnBatch, find_everything
 from napari_sam_med.inference.slices import SliceImage
 
 
@@ -77,10 +78,34 @@ class Session:
         grid = image.grid
         known = self.embed(image) if embedding is None else embedding
         found = self.model.decode(known, _clip(prompt, image.shape).to_square(grid))
-        if grid.identity:
-            return found
-        masks = grid.to_voxels(found.masks.astype(np.float32)) >= 0.5
-        return replace(found, masks=masks)
+        return _on_voxels(found, grid)
+
+    def everything(
+        self,
+        image: SliceImage,
+        settings: EverythingSettings | None = None,
+        embedding: Embedding | None = None,
+        on_batch: OnBatch | None = None,
+    ) -> Candidates:
+        """Masks of all objects of a slice, without a prompt; see :func:`inference.everything.find_everything`.
+
+        Parameters
+        ----------
+        image : SliceImage
+            On the voxel grid.
+        settings : EverythingSettings, optional
+        embedding : Embedding, optional
+            What :meth:`embed` returned for this image, if it is at hand.
+        on_batch : callable, optional
+            ``on_batch(done, total)`` after each batch of points; may raise ``Cancelled``.
+
+        Returns
+        -------
+        Candidates
+            Masks on the voxel grid, the highest predicted IoU first.
+        """
+        known = self.embed(image) if embedding is None else embedding
+        return _on_voxels(find_everything(self.model, known, settings, on_batch), image.grid)
 
     def estimate(self, shapes: Iterable[tuple[int, int]], spacing_mm: tuple[float, float]) -> int:
         """Bytes that the embeddings of slices take.
@@ -96,6 +121,15 @@ class Session:
 
     def _key(self, image: SliceImage) -> str:
         return embedding_key(image.pixels, image.spacing_mm, self.model.fingerprint)
+
+
+def _on_voxels(found: Candidates, grid: SquareGrid) -> Candidates:
+    if grid.identity:
+        return found
+    masks = np.zeros((len(found), *grid.shape), bool)
+    for mask, square in zip(masks, found.masks, strict=True):
+        mask[:] = grid.to_voxels(square.astype(np.float32)) >= 0.5
+    return replace(found, masks=masks)
 
 
 def _clip(prompt: Prompt, shape: tuple[int, int]) -> Prompt:
