@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ from napari_sam_med.core.errors import InputError
 from napari_sam_med.core.volume import AXES, axis_number
 from napari_sam_med.evaluation.baselines import BASELINES
 from napari_sam_med.evaluation.rules import RULES
-from napari_sam_med.prompts import STRATEGIES
+from napari_sam_med.inference.everything import EverythingSettings
+from napari_sam_med.metrics import DEFAULT_TOLERANCE_MM, check_tolerance
+from napari_sam_med.prompts import STRATEGIES, Variant, check_variant
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,16 @@ class EvaluationConfig:
         How one candidate is chosen, see ``rules.RULES``.
     resample : bool
         Bring labels on another grid to the image's (nearest neighbour) instead of refusing them.
+    variant : str
+        Whether points lie as the text of Huang et al. 2024 says ("paper") or as their released code puts them ("repo").
+    everything : EverythingSettings
+        Grid and limits of strategy S1.
+    n_clicks : int
+        Clicks of the strategy "clicks", the first one included.
+    target_dice : float
+        Dice at which counting the clicks it takes ends.
+    tolerance_mm : float
+        Of the surface agreement "nsd".
 
     Raises
     ------
@@ -83,6 +95,11 @@ class EvaluationConfig:
     seed: int = 0
     rules: tuple[str, ...] = ("oracle", "score")
     resample: bool = False
+    variant: Variant = "paper"
+    everything: EverythingSettings = field(default_factory=EverythingSettings)
+    n_clicks: int = 5
+    target_dice: float = 0.9
+    tolerance_mm: float = DEFAULT_TOLERANCE_MM
 
     def __post_init__(self) -> None:
         for strategy in self.strategies:
@@ -96,10 +113,16 @@ class EvaluationConfig:
             raise InputError(f"The number of slices must be 1 or more; found {self.max_slices}.")
         if self.min_pixels < 0:
             raise InputError(f"The least number of pixels must be 0 or more; found {self.min_pixels}.")
+        check_variant(self.variant)
+        check_tolerance(self.tolerance_mm)
+        if self.n_clicks < 1:
+            raise InputError(f"The number of clicks must be 1 or more; found {self.n_clicks}.")
+        if not 0 < self.target_dice <= 1:
+            raise InputError(f"The target Dice lies above 0 and up to 1; found {self.target_dice:g}.")
         if not self.runs():
             raise InputError(
                 f"The baselines {', '.join(self.models)} need a box, and {', '.join(self.strategies)} give none; "
-                "choose S5 or S6."
+                "choose S5, S6 or boxes."
             )
 
     def runs(self) -> tuple[tuple[str, str], ...]:
@@ -134,4 +157,9 @@ class EvaluationConfig:
             "seed": self.seed,
             "rules": list(self.rules),
             "resample": self.resample,
+            "variant": self.variant,
+            "everything": asdict(self.everything),
+            "n_clicks": self.n_clicks,
+            "target_dice": self.target_dice,
+            "tolerance_mm": self.tolerance_mm,
         }

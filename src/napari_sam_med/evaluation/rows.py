@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam_med.core.prompt import Prompt
+from napari_sam_med.factors import is_vessel_like
 
 NAN = float("nan")
 
@@ -31,16 +32,28 @@ class ScoreRow:
         "" where the failure came before them.
     candidate : int, optional
         Which candidate the rule chose.
+        None where there was none, and where the answers to several prompts were united.
     predicted_iou : float
-        The model's own guess for that candidate; NaN for baselines.
+        The model's own guess for that candidate, the mean over united ones; NaN for baselines.
     metrics, factors : mapping of str to float
         By the names in ``METRICS`` and ``FACTORS``.
     error : str
         A sentence; "" if all went well.
     prompt : Prompt, optional
-        What the model was asked, in voxels of the slice.
+        What the model was asked, in voxels of the slice: the only or the first of several prompts, all clicks so far of
+        a series; None for S1.
     mask : ndarray of bool, optional
         The chosen candidate, on the voxels of the slice, if masks were to be kept.
+    prompts : tuple of Prompt
+        All prompts whose answers were united.
+    modality : str
+        "CT", "MR", ...; "" where it is not known.
+    n_candidates : int, optional
+        Candidates the rule chose from.
+    click_dices : tuple of float
+        Of the strategy "clicks": Dice after each click; a perfect answer is not clicked at, and repeats to the end.
+    clicks_to_target : int, optional
+        The first click at which the target Dice was reached; None if it was not.
     """
 
     case: str
@@ -58,9 +71,27 @@ class ScoreRow:
     error: str = ""
     prompt: Prompt | None = None
     mask: NDArray[np.bool_] | None = None
+    prompts: tuple[Prompt, ...] = ()
+    modality: str = ""
+    n_candidates: int | None = None
+    click_dices: tuple[float, ...] = ()
+    clicks_to_target: int | None = None
+
+    @property
+    def click_auc(self) -> float:
+        """Area under Dice over the clicks, over its width: 0..1; NaN without clicks."""
+        dices = self.click_dices
+        if len(dices) < 2:
+            return dices[0] if dices else NAN
+        return (sum(dices) - (dices[0] + dices[-1]) / 2) / (len(dices) - 1)
+
+    @property
+    def vessel_like(self) -> int | None:
+        """1 or 0, see :func:`napari_sam_med.factors.is_vessel_like`; None without factors."""
+        return int(is_vessel_like(self.factors)) if self.factors else None
 
     def as_dict(self) -> dict[str, Any]:
-        """One flat table row: identity, metrics, factors, error; without prompt and mask."""
+        """One flat table row: identity, metrics, factors, candidates and clicks, error; no prompt, no mask."""
         return {
             "case": self.case,
             "axis": self.axis,
@@ -74,5 +105,11 @@ class ScoreRow:
             "predicted_iou": self.predicted_iou,
             **self.metrics,
             **self.factors,
+            "vessel_like": self.vessel_like,
+            "modality": self.modality,
+            "n_candidates": self.n_candidates,
+            "click_dices": ";".join(f"{dice:.4f}" for dice in self.click_dices),
+            "click_auc": self.click_auc,
+            "clicks_to_target": self.clicks_to_target,
             "error": self.error,
         }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from napari_sam_med.core.registry import Registry
 from napari_sam_med.core.result import Candidates
 
@@ -23,3 +25,15 @@ def oracle(candidates: Candidates, dices: Sequence[float]) -> int:
 def score(candidates: Candidates, dices: Sequence[float]) -> int:
     """The candidate with the highest predicted IoU: what a user gets."""
     return candidates.best
+
+
+@RULES.register("largest")
+def largest(candidates: Candidates, dices: Sequence[float]) -> int:
+    """The candidate with the most pixels."""
+    return int(np.count_nonzero(candidates.masks, axis=(1, 2)).argmax())
+
+
+@RULES.register("first")
+def first(candidates: Candidates, dices: Sequence[float]) -> int:
+    """The model's first candidate: SAM's smallest-scale output, the best-rated one of the built-in model."""
+    return 0

@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam_med.core.errors import Cancelled, SamMedError
-from napari_sam_med.core.prompt import Prompt
-from napari_sam_med.core.result import Candidates
 from napari_sam_med.core.volume import AXES, Volume
-from napari_sam_med.evaluation.baselines import BASELINES
+from napari_sam_med.evaluation.answers import Answer, SliceAsker, answer, clicks_to, measure_once
+from napari_sam_med.evaluation.baselines import BASELINES, Baseline
 from napari_sam_med.evaluation.config import Case, EvaluationConfig
 from napari_sam_med.evaluation.labels import label_name
 from napari_sam_med.evaluation.plan import PairPlan, SliceTarget, plan_pair
 from napari_sam_med.evaluation.rows import NAN, ScoreRow
-from napari_sam_med.evaluation.rules import RULES
 from napari_sam_med.factors import FactorInput, compute_factors
 from napari_sam_med.inference.session import Session
 from napari_sam_med.inference.slices import SliceImage, slice_image
@@ -82,8 +80,8 @@ def iter_pair_scores(
 ) -> Iterator[ScoreRow]:
     """Score one image and truth in memory; ``config.cases`` is not looked at.
 
-    Each slice is encoded once a model; all labels and strategies are answered from that embedding. Of 4D volumes
-    the first time point is scored.
+    Each slice is encoded once a model, and searched for everything once; all labels and strategies are answered from
+    that. Of 4D volumes the first time point is scored.
 
     Parameters
     ----------
@@ -103,21 +101,18 @@ def iter_pair_scores(
         If there is nothing to score, at the first row.
     """
     plan = plan or plan_pair(image, labels, config)
-    sessions: dict[str, Session | None] = {}
+    models: dict[str, Session | Baseline] = {}
     for model in config.models:
         try:
-            sessions[model] = None if model in BASELINES else session_for(model)
+            models[model] = BASELINES.get(model) if model in BASELINES else session_for(model)
         except Exception as error:
             yield ScoreRow(plan.case, model=_shown(model), error=_sentence(error))
     for target in plan.targets:
         pixels = slice_image(image, target.axis, target.index, plan.window)
-        objects = _objects(plan, target, pixels, labels)
-        for model, session in sessions.items():
-            strategies = [strategy for name, strategy in config.runs() if name == model]
-            if strategies:
-                yield from _score_slice(
-                    pixels, objects, _Asked(model, session, strategies), config, keep_masks
-                )
+        objects = _objects(plan, target, pixels, image, labels)
+        for model, asked in models.items():
+            asker = SliceAsker(pixels, asked, config.everything)
+            yield from _score_slice(model, asker, objects, config, keep_masks)
 
 
 class _Sessions:
@@ -141,22 +136,18 @@ class _Object:
     mask: NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class _Asked:
-    model: str
-    session: Session | None
-    strategies: list[str] = field(default_factory=list)
-
-
-def _objects(plan: PairPlan, target: SliceTarget, pixels: SliceImage, labels: Volume) -> list[_Object]:
+def _objects(
+    plan: PairPlan, target: SliceTarget, pixels: SliceImage, image: Volume, labels: Volume
+) -> list[_Object]:
     values = np.take(plan.data, target.index, axis=target.axis)
     objects = []
     for label in target.labels:
         mask = values == label
         extent = plan.extent(label, target.axis)
         row = ScoreRow(plan.case, AXES[target.axis], target.index, label, label_name(labels, label))
+        row = replace(row, modality=image.modality)
         try:
-            between = labels.spacing_mm[target.axis]
+            between = image.spacing_mm[target.axis]
             measured = FactorInput(pixels.pixels, mask, pixels.spacing_mm, target.index, extent, between)
             row = replace(row, factors=compute_factors(measured))
         except Exception as error:
@@ -166,54 +157,48 @@ def _objects(plan: PairPlan, target: SliceTarget, pixels: SliceImage, labels: Vo
 
 
 def _score_slice(
-    pixels: SliceImage, objects: list[_Object], asked: _Asked, config: EvaluationConfig, keep_masks: bool
+    model: str, asker: SliceAsker, objects: list[_Object], config: EvaluationConfig, keep_masks: bool
 ) -> Iterator[ScoreRow]:
     """Rows of one model in one slice."""
-    ask: Callable[[Prompt], Candidates] | None = None
+    strategies = [STRATEGIES.get(strategy) for name, strategy in config.runs() if name == model]
     for each in objects:
-        for strategy in asked.strategies:
-            row = replace(each.row, model=_shown(asked.model), strategy=strategy)
+        for strategy in strategies:
+            row = replace(each.row, model=_shown(model), strategy=strategy.name)
             try:
                 if row.error:
                     raise SamMedError(row.error)
-                prompt = STRATEGIES.get(strategy).make(each.mask, prompt_rng(config.seed, row))
-                row = replace(row, prompt=prompt)
-                ask = ask or _asker(pixels, asked)
-                candidates = ask(prompt)
-                scored = _choose(candidates, each.mask, pixels.spacing_mm, config.rules)
+                answers = answer(strategy, each.mask, prompt_rng(config.seed, row), asker, config)
+                measured = _measure(answers, each.mask, asker.pixels.spacing_mm, config)
             except Exception as error:
                 for rule in config.rules:
                     yield replace(row, rule=rule, error=_sentence(error))
                 continue
-            for rule, (chosen, metrics) in scored.items():
+            for rule, found in answers.items():
                 yield replace(
                     row,
                     rule=rule,
-                    candidate=chosen,
-                    predicted_iou=NAN if asked.session is None else float(candidates.scores[chosen]),
-                    metrics=metrics,
-                    mask=candidates.masks[chosen] if keep_masks else None,
+                    candidate=found.candidate,
+                    predicted_iou=NAN if model in BASELINES else found.predicted_iou,
+                    metrics=measured[rule],
+                    prompt=found.prompts[0] if found.prompts else None,
+                    prompts=found.prompts,
+                    n_candidates=found.n_candidates,
+                    click_dices=found.click_dices,
+                    clicks_to_target=clicks_to(config.target_dice, found.click_dices),
+                    mask=found.mask if keep_masks else None,
                 )
 
 
-def _asker(pixels: SliceImage, asked: _Asked) -> Callable[[Prompt], Candidates]:
-    """Answers prompts on one slice; a model encodes it here, once."""
-    session = asked.session
-    if session is None:
-        baseline = BASELINES.get(asked.model)
-        return lambda prompt: baseline.predict(pixels.pixels, prompt)
-    embedding = session.embed(pixels)
-    return lambda prompt: session.predict(pixels, prompt, embedding)
-
-
-def _choose(
-    candidates: Candidates, truth: NDArray[np.bool_], spacing_mm: tuple[float, float], rules: tuple[str, ...]
-) -> dict[str, tuple[int, Mapping[str, float]]]:
-    """For every rule, the candidate it takes and that candidate's metrics."""
-    dices = [compute_metrics(mask, truth, spacing_mm, ["dice"])["dice"] for mask in candidates.masks]
-    chosen = {rule: RULES.get(rule)(candidates, dices) for rule in rules}
-    metrics = {k: compute_metrics(candidates.masks[k], truth, spacing_mm) for k in set(chosen.values())}
-    return {rule: (k, metrics[k]) for rule, k in chosen.items()}
+def _measure(
+    answers: Mapping[str, Answer],
+    truth: NDArray[np.bool_],
+    spacing_mm: tuple[float, float],
+    config: EvaluationConfig,
+) -> dict[str, Mapping[str, float]]:
+    return measure_once(
+        answers,
+        lambda mask: compute_metrics(mask, truth, spacing_mm, tolerance_mm=config.tolerance_mm),
+    )
 
 
 def prompt_rng(seed: int, row: ScoreRow) -> np.random.Generator:

@@ -22,8 +22,8 @@ from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.factors import FACTORS
 from napari_sam_med.metrics import METRICS
 
-TEXTS = ("case", "axis", "label_name", "model", "strategy", "rule", "error")
-WHOLE = ("slice", "label", "candidate")
+TEXTS = ("case", "axis", "label_name", "model", "strategy", "rule", "modality", "click_dices", "error")
+WHOLE = ("slice", "label", "candidate", "vessel_like", "n_candidates", "clicks_to_target")
 _PACKAGES = (
     "napari-sam-med",
     "numpy",
@@ -37,7 +37,7 @@ _PACKAGES = (
 
 
 def columns() -> list[str]:
-    """Columns of the table of scores, in order: identity, metrics, factors, error."""
+    """Columns of the table of scores, in order: identity, metrics, factors, candidates and clicks, error."""
     return list(
         ScoreRow("", metrics=dict.fromkeys(METRICS, 0.0), factors=dict.fromkeys(FACTORS, 0.0)).as_dict()
     )

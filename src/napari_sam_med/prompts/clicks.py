@@ -9,7 +9,9 @@ from napari_sam_med.prompts.components import largest_component
 from napari_sam_med.prompts.points import Points, deepest_point
 
 
-def next_click(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple[Points, int] | None:
+def next_click(
+    prediction: NDArray[np.bool_], truth: NDArray[np.bool_], clicked: Points | None = None
+) -> tuple[Points, int] | None:
     """The click that corrects the largest error: in its deepest interior point.
 
     Missed and extra pixels are separate errors, each split into 8-connected components. With an empty prediction this
@@ -19,6 +21,8 @@ def next_click(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple
     Parameters
     ----------
     prediction, truth : ndarray, shape (rows, cols), bool
+    clicked : ndarray, shape (n, 2), optional
+        Clicks so far, on pixels; they are not given again, and where they did not help the next one keeps off them.
 
     Returns
     -------
@@ -30,8 +34,12 @@ def next_click(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> tuple
 
     None is returned when there is no error left.
     """
-    missed = largest_component(truth & ~prediction)
-    extra = largest_component(prediction & ~truth)
+    wrong = prediction != truth
+    if clicked is not None:
+        rows, cols = clicked.astype(np.int64).T
+        wrong[rows, cols] = False
+    missed = largest_component(wrong & truth)
+    extra = largest_component(wrong & prediction)
     if missed is None and extra is None:
         return None
     if extra is None or (missed is not None and np.count_nonzero(missed) >= np.count_nonzero(extra)):

@@ -42,6 +42,18 @@ def test_touching_errors_of_both_kinds_are_not_one():
     assert truth[tuple(point[0].astype(int))]
 
 
+def test_a_click_that_did_not_help_is_not_repeated():
+    truth = blank()
+    truth[10:19, 10:31] = True
+    first, _ = next_click(blank(), truth)
+    second, label = next_click(blank(), truth, first)
+    assert label == 1
+    assert np.abs(second - first).max() >= 4
+    dot = blank()
+    dot[3, 3] = True
+    assert next_click(blank(), dot, np.array([[3.0, 3.0]])) is None
+
+
 def test_nothing_to_correct():
     truth = blank()
     truth[4:9, 4:9] = True
