@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from napari_sam_med.evaluation.config import EvaluationConfig
     from napari_sam_med.evaluation.plan import PairPlan
     from napari_sam_med.inference.session import Session
+    from napari_sam_med.prompts import Variant
 
 _MODEL_HELP = "Name (see `models`), checkpoint file, or baseline: ellipse, otsu. Repeat to compare."
 _STRATEGY_HELP = (
-    "Simulated prompts: S2 one point, S3 five, S4 five + five negative, S5 box, S6 box + point, center."
+    "Simulated prompts: S1 everything, S2 one point, S3 five, S4 five + five negative, S5 box, S6 box + point, "
+    "center, boxes (one a part), clicks (corrections)."
 )
+_VARIANT_HELP = "Points as the paper's text puts them (paper) or as its released code does (repo)."
 _AXIS_HELP = "axial, coronal or sagittal, several with commas. The axis of the finest slices by default."
 
 
@@ -63,6 +66,23 @@ def evaluate(
     resample: Annotated[
         bool, typer.Option("--resample", help="Bring labels on another grid to the volume's (nearest).")
     ] = False,
+    rules: Annotated[
+        str,
+        typer.Option(
+            "--rules", metavar="R", help="How one candidate is chosen: oracle, score, largest, first."
+        ),
+    ] = "oracle,score",
+    variant: Annotated[str, typer.Option("--variant", metavar="V", help=_VARIANT_HELP)] = "paper",
+    grid: Annotated[
+        int, typer.Option("--grid", metavar="N", min=8, max=64, help="S1: points a side of its grid.")
+    ] = 32,
+    clicks: Annotated[int, typer.Option("--clicks", metavar="N", min=1, help="clicks: how many.")] = 5,
+    target_dice: Annotated[
+        float, typer.Option("--target-dice", metavar="D", help="clicks: how many does it take to this Dice?")
+    ] = 0.9,
+    tolerance_mm: Annotated[
+        float, typer.Option("--tolerance", metavar="MM", min=0, help="Of the surface agreement NSD.")
+    ] = 2.0,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of all chance.")] = 0,
     device: Annotated[
         str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or mps.")
@@ -75,12 +95,13 @@ def evaluate(
     Ctrl-C stops the run and keeps the rows so far.
     """
     from napari_sam_med.evaluation.config import Case, EvaluationConfig
+    from napari_sam_med.inference.everything import EverythingSettings
     from napari_sam_med.io.sniff import stem_of
 
     window_text = options.check_window(window)
     values = _numbers(label_values)
     config = options.as_usage(
-        "--model, --strategy, --axis",
+        "--model, --strategy, --axis, --rules, --variant, --target-dice",
         lambda: EvaluationConfig(
             models=tuple(model or ["builtin"]),
             strategies=tuple(_words(strategy)),
@@ -92,6 +113,12 @@ def evaluate(
             min_pixels=min_pixels,
             seed=seed,
             resample=resample,
+            rules=tuple(_words(rules)),
+            variant=cast("Variant", variant),  # refused by the configuration if it is none
+            everything=EverythingSettings(points_per_side=grid),
+            n_clicks=clicks,
+            target_dice=target_dice,
+            tolerance_mm=tolerance_mm,
         ),
     )
     run_evaluation(config, output, device)
