@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from napari_sam_med.cli import console, options
-from napari_sam_med.core.errors import OutputError, SamMedError
+from napari_sam_med.cli import options
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from napari_sam_med.evaluation.config import EvaluationConfig
-    from napari_sam_med.evaluation.plan import PairPlan
-    from napari_sam_med.inference.session import Session
+    from napari_sam_med.evaluation.config import Case
     from napari_sam_med.prompts import Variant
 
 _MODEL_HELP = "Name (see `models`), checkpoint file, or baseline: ellipse, otsu. Repeat to compare."
@@ -28,21 +19,33 @@ _STRATEGY_HELP = (
     "center, boxes (one a part), clicks (corrections)."
 )
 _VARIANT_HELP = "Points as the paper's text puts them (paper) or as its released code does (repo)."
+_DATASET_HELP = (
+    "Many cases: an nnU-Net folder (imagesTr, labelsTr, dataset.json) or a CSV file with the columns "
+    "case,image,labels[,modality]."
+)
+_SCHEDULER_HELP = "Use the workers of a Dask cluster that runs already, such as tcp://127.0.0.1:8786."
 _AXIS_HELP = "axial, coronal or sagittal, several with commas. The axis of the finest slices by default."
 
 
 def evaluate(
-    volume: Annotated[
-        Path, typer.Argument(metavar="VOLUME", help="Image file or DICOM folder.", show_default=False)
-    ],
-    labels: Annotated[
-        Path,
-        typer.Argument(metavar="LABELS", help="The truth: a label file on its grid.", show_default=False),
-    ],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.", show_default=False),
     ],
+    volume: Annotated[
+        Path | None, typer.Argument(metavar="VOLUME", help="Image file or DICOM folder.", show_default=False)
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Argument(metavar="LABELS", help="The truth: a label file on its grid.", show_default=False),
+    ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option("--dataset", metavar="DIR|CSV", help=_DATASET_HELP, show_default=False),
+    ] = None,
+    channel: Annotated[
+        int, typer.Option("--channel", metavar="N", min=0, help="Of an nnU-Net folder's images.")
+    ] = 0,
     model: Annotated[
         list[str] | None, typer.Option("--model", metavar="M", help=_MODEL_HELP, show_default="builtin")
     ] = None,
@@ -87,17 +90,27 @@ def evaluate(
     device: Annotated[
         str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda or mps.")
     ] = "auto",
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", min=1, help="Processes of this machine.")
+    ] = 1,
+    scheduler: Annotated[
+        str, typer.Option("--scheduler", metavar="ADDRESS", help=_SCHEDULER_HELP, show_default=False)
+    ] = "",
 ) -> None:
-    """Score models on a volume whose truth is known, with prompts simulated from the truth.
+    """Score models on volumes whose truth is known (VOLUME LABELS, or --dataset), with prompts simulated from it.
 
     Writes scores.csv (a row for every slice, label, model, strategy and rule), summary.csv, run.json and figures.
     The rule "score" takes the candidate the model believes in, "oracle" the one that fits the truth best.
-    Ctrl-C stops the run and keeps the rows so far.
+    Ctrl-C stops the run and keeps the rows so far; the same command goes on where it stopped. `report` makes a
+    document of the folder.
     """
-    from napari_sam_med.evaluation.config import Case, EvaluationConfig
+    from napari_sam_med.cli.evaluate_run import Workers, run_evaluation
+    from napari_sam_med.evaluation.config import EvaluationConfig
     from napari_sam_med.inference.everything import EverythingSettings
-    from napari_sam_med.io.sniff import stem_of
 
+    if scheduler and workers > 1:
+        raise typer.BadParameter("Choose --workers or --scheduler, not both.", param_hint="--scheduler")
+    cases = _cases(volume, labels, dataset, channel)
     window_text = options.check_window(window)
     values = _numbers(label_values)
     config = options.as_usage(
@@ -105,7 +118,7 @@ def evaluate(
         lambda: EvaluationConfig(
             models=tuple(model or ["builtin"]),
             strategies=tuple(_words(strategy)),
-            cases=(Case(stem_of(volume), volume, labels),),
+            cases=cases,
             axes=tuple(_words(axis)),
             labels=values,
             max_slices=max_slices,
@@ -121,150 +134,24 @@ def evaluate(
             tolerance_mm=tolerance_mm,
         ),
     )
-    run_evaluation(config, output, device)
+    run_evaluation(config, output, Workers(device, workers, scheduler))
 
 
-def run_evaluation(config: EvaluationConfig, folder: Path, device: str = "auto") -> pd.DataFrame:
-    """Run an evaluation in the terminal and write its files.
+def _cases(volume: Path | None, labels: Path | None, dataset: Path | None, channel: int) -> tuple[Case, ...]:
+    """What to score: one pair or a dataset."""
+    from napari_sam_med.evaluation.cohort import read_cohort
+    from napari_sam_med.evaluation.config import Case
+    from napari_sam_med.io.sniff import stem_of
 
-    Returns
-    -------
-    DataFrame
-        The scores.
-
-    Raises
-    ------
-    SamMedError
-        If the folder cannot be written, nothing could be scored, or the user stopped the run.
-    """
-    from napari_sam_med.evaluation.runner import iter_scores
-    from napari_sam_med.evaluation.table import RowWriter, read_table
-
-    folder = _make_folder(folder)
-    state = _Run(device)
-    started = time.perf_counter()
-    stopped = False
-    scores = folder / "scores.csv"
-    with RowWriter(scores) as writer, _progress() as (grow, advance):
-
-        def on_plan(plan: PairPlan) -> None:
-            state.windows[plan.case] = str(plan.window)
-            grow(plan.n_rows)
-
-        try:
-            for row in iter_scores(config, state.session_for, on_plan):
-                writer.write(row)
-                advance(f"{row.case} {row.axis} {'' if row.slice is None else row.slice}")
-        except KeyboardInterrupt:
-            stopped = True
-    table = read_table(scores)
-    _write_results(table, config, folder, state, started, stopped)
-    if stopped:
-        raise SamMedError(f"Stopped; the {len(table)} rows so far are in {scores}.")
-    _report(table, folder)
-    return table
-
-
-@dataclass
-class _Run:
-    """What is learned while the rows come."""
-
-    device: str
-    fingerprints: dict[str, str] = field(default_factory=dict)
-    windows: dict[str, str] = field(default_factory=dict)
-
-    def session_for(self, model: str) -> Session:
-        from napari_sam_med.embeddings import EmbeddingCache
-        from napari_sam_med.inference.session import Session
-        from napari_sam_med.models import load_model
-
-        session = Session(load_model(model, self.device), EmbeddingCache.default())
-        self.fingerprints[session.model.name] = session.model.fingerprint
-        return session
-
-
-def _write_results(
-    table: pd.DataFrame, config: EvaluationConfig, folder: Path, state: _Run, started: float, stopped: bool
-) -> None:
-    from napari_sam_med.evaluation.baselines import BASELINES
-    from napari_sam_med.evaluation.figures import save_figures
-    from napari_sam_med.evaluation.table import run_info, summary, write_json
-
-    baselines = {name: BASELINES.get(name).fingerprint for name in config.models if name in BASELINES}
-    info = run_info(
-        config.describe(),
-        {**state.fingerprints, **baselines},
-        state.windows,
-        n_rows=len(table),
-        n_errors=int((table["error"] != "").sum()),
-        seconds=round(time.perf_counter() - started, 1),
-        stopped=stopped,
-    )
-    write_json(folder / "run.json", info)
-    try:
-        summary(table).to_csv(folder / "summary.csv", index=False)
-    except OSError as error:
-        raise OutputError(f"summary.csv cannot be written: {error.strerror or error}.") from error
-    save_figures(table, folder)
-
-
-def _report(table: pd.DataFrame, folder: Path) -> None:
-    from napari_sam_med.evaluation.table import summary
-
-    failed = table[table["error"] != ""]
-    if len(failed) == len(table):
-        why = failed["error"].iloc[0] if len(failed) else "there was nothing to score."
-        raise SamMedError(f"Nothing was scored: {why}")
-    if len(failed):
-        console.warn(f"{len(failed)} of {len(table)} rows failed; the first: {failed['error'].iloc[0]}")
-    names = {"dice": ".3f", "jaccard": ".3f", "hd95_mm": ".2f", "assd_mm": ".2f"}
-    means = summary(table, names)
-    means = means[means["model"] != ""]
-    shown = [
-        [row["model"], row["strategy"], row["rule"]]
-        + [f"{row[name]:{form}}" for name, form in names.items()]
-        + [str(row["n_objects"]), str(row["dice_n_valid"])]
-        for _, row in means.iterrows()
-    ]
-    numbers = ["Dice", "Jaccard", "HD95 mm", "ASSD mm", "objects", "rows"]
-    console.table(["model", "strategy", "rule", *numbers], shown, right=numbers)
-    console.say(f"Means over slices, then objects. Saved in {folder}")
-
-
-@contextmanager
-def _progress() -> Iterator[tuple[Callable[[int], None], Callable[[str], None]]]:
-    """A bar with the time left; gives one function that adds rows to come and one that counts a row."""
-    from rich import progress
-
-    bar = progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TimeElapsedColumn(),
-        progress.TimeRemainingColumn(),
-        console=console.err(),
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("reading", total=None)
-
-        def grow(n_rows: int) -> None:
-            bar.update(task, total=(bar.tasks[0].total or 0) + n_rows)
-
-        def advance(what: str) -> None:
-            bar.update(task, advance=1, description=what)
-
-        yield grow, advance
-
-
-def _make_folder(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made: {error.strerror or error}. Choose another one."
-        ) from error
-    return folder
+    if dataset is not None:
+        if volume is not None:
+            raise typer.BadParameter(
+                "Give VOLUME and LABELS, or --dataset, not both.", param_hint="--dataset"
+            )
+        return read_cohort(dataset, channel)
+    if volume is None or labels is None:
+        raise typer.BadParameter("Give VOLUME and LABELS, or --dataset.", param_hint="VOLUME LABELS")
+    return (Case(stem_of(volume), volume, labels),)
 
 
 def _words(text: str) -> list[str]:
