@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from napari_sam_med.cli.evaluate import run_evaluation
+from napari_sam_med.cli.evaluate_run import Workers, run_evaluation
 from napari_sam_med.core.errors import SamMedError
 from napari_sam_med.evaluation.baselines import BASELINES
 from napari_sam_med.evaluation.config import Case, EvaluationConfig
@@ -147,7 +147,7 @@ def main() -> int:
             cases=tuple(cases),
             max_slices=options.max_slices,
         )
-        scores = run_evaluation(config, options.output, options.device)
+        scores = run_evaluation(config, options.output, Workers(options.device))
     except SamMedError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

@@ -29,6 +29,8 @@ class Case:
         Overrides what the file says ("CT", "MR"); it decides the default window.
     unite_labels : bool
         Treat all labels as one object, number 1.
+    label_names : tuple of (int, str)
+        Names of label values, over those of the file.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Case:
     labels: Path
     modality: str = ""
     unite_labels: bool = False
+    label_names: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from napari_sam_med.core.errors import Cancelled, SamMedError
 from napari_sam_med.core.volume import AXES, Volume
 from napari_sam_med.evaluation.answers import Answer, SliceAsker, answer, clicks_to, measure_once
 from napari_sam_med.evaluation.baselines import BASELINES, Baseline
+from napari_sam_med.evaluation.cases import read_case
 from napari_sam_med.evaluation.config import Case, EvaluationConfig
 from napari_sam_med.evaluation.labels import label_name
 from napari_sam_med.evaluation.plan import PairPlan, SliceTarget, plan_pair
@@ -21,7 +22,6 @@ from napari_sam_med.evaluation.rows import NAN, ScoreRow
 from napari_sam_med.factors import FactorInput, compute_factors
 from napari_sam_med.inference.session import Session
 from napari_sam_med.inference.slices import SliceImage, slice_image
-from napari_sam_med.io import read_labels, read_volume
 from napari_sam_med.metrics import compute_metrics
 from napari_sam_med.prompts import STRATEGIES
 
@@ -56,13 +56,10 @@ def iter_scores(
     sessions = _Sessions(session_for)
     for case in config.cases:
         try:
-            image = read_volume(case.image)
-            if case.modality:
-                image = replace(image, modality=case.modality)
-            labels = read_labels(case.labels, reference=image, resample=config.resample)
+            image, labels = read_case(case, config.resample)
             plan = plan_pair(image, labels, config, case=case.id, unite_labels=case.unite_labels)
         except Exception as error:
-            yield ScoreRow(case.id, error=_sentence(error, case))
+            yield ScoreRow(case.id, error=error_sentence(error, case))
             continue
         if on_plan is not None:
             on_plan(plan)
@@ -106,7 +103,7 @@ def iter_pair_scores(
         try:
             models[model] = BASELINES.get(model) if model in BASELINES else session_for(model)
         except Exception as error:
-            yield ScoreRow(plan.case, model=_shown(model), error=_sentence(error))
+            yield ScoreRow(plan.case, model=_shown(model), error=error_sentence(error))
     for target in plan.targets:
         pixels = slice_image(image, target.axis, target.index, plan.window)
         objects = _objects(plan, target, pixels, image, labels)
@@ -151,7 +148,7 @@ def _objects(
             measured = FactorInput(pixels.pixels, mask, pixels.spacing_mm, target.index, extent, between)
             row = replace(row, factors=compute_factors(measured))
         except Exception as error:
-            row = replace(row, error=_sentence(error))
+            row = replace(row, error=error_sentence(error))
         objects.append(_Object(row, mask))
     return objects
 
@@ -171,7 +168,7 @@ def _score_slice(
                 measured = _measure(answers, each.mask, asker.pixels.spacing_mm, config)
             except Exception as error:
                 for rule in config.rules:
-                    yield replace(row, rule=rule, error=_sentence(error))
+                    yield replace(row, rule=rule, error=error_sentence(error))
                 continue
             for rule, found in answers.items():
                 yield replace(
@@ -212,7 +209,7 @@ def _shown(model: str) -> str:
     return model.replace("\\", "/").rsplit("/", 1)[-1]
 
 
-def _sentence(error: Exception, case: Case | None = None) -> str:
+def error_sentence(error: Exception, case: Case | None = None) -> str:
     """What goes into the ``error`` column: the sentence for the user, without the folders of the case."""
     if isinstance(error, Cancelled):
         raise error

@@ -46,7 +46,13 @@ def columns() -> list[str]:
 class RowWriter:
     """Writes rows to a CSV file as they come, so that whatever ends the run leaves the rows so far.
 
-    Use as a context manager. A file of that name is replaced.
+    Use as a context manager.
+
+    Parameters
+    ----------
+    path : Path
+    append : bool
+        Go on with a file of that name, which must have the same columns, instead of replacing it.
 
     Raises
     ------
@@ -54,14 +60,15 @@ class RowWriter:
         If the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, append: bool = False) -> None:
         self.path = path
         try:
-            self._file = path.open("w", newline="", encoding="utf-8")
+            self._file = path.open("a" if append else "w", newline="", encoding="utf-8")
         except OSError as error:
             raise _cannot_write(path, error) from error
         self._csv = csv.DictWriter(self._file, columns())
-        self._guarded(self._csv.writeheader)
+        if not append:
+            self._guarded(self._csv.writeheader)
 
     def write(self, row: ScoreRow) -> None:
         """Append one row and hand it to the system."""

@@ -7,6 +7,7 @@ from fixtures.fake_segmenter import FakeSegmenter
 from fixtures.labelled_volumes import as_volume, boxes_pair
 from napari_sam_med.core.errors import Cancelled, GridMismatchError, InputError, ModelError
 from napari_sam_med.core.geometry import volume_from_source
+from napari_sam_med.evaluation import cases as case_files
 from napari_sam_med.evaluation import runner
 from napari_sam_med.evaluation.config import Case, EvaluationConfig
 from napari_sam_med.evaluation.plan import plan_pair, spread
@@ -219,8 +220,8 @@ def files(monkeypatch, tmp_path):
             raise InputError(f"There is no file {path}.")
         return found[path.name]
 
-    monkeypatch.setattr(runner, "read_volume", read_volume)
-    monkeypatch.setattr(runner, "read_labels", lambda path, reference, resample: read_volume(path))
+    monkeypatch.setattr(case_files, "read_volume", read_volume)
+    monkeypatch.setattr(case_files, "read_labels", lambda path, reference, resample: read_volume(path))
     return tmp_path
 
 

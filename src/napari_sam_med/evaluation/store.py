@@ -1,0 +1,310 @@
+"""The folder of a run: scores that survive any interruption, and what is left to do.
+
+``scores.csv`` gets rows, ``progress.jsonl`` a line for every slice whose rows are all written. A run that is started
+again keeps the rows of those slices and scores the others; half-written lines, slices with errors, and cases whose
+files changed meanwhile are scored again. A folder with a run of other settings is moved into ``earlier-N``.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from napari_sam_med import __version__
+from napari_sam_med.core.errors import OutputError
+from napari_sam_med.evaluation.atlas import Atlas, Failure, load_failures, merge
+from napari_sam_med.evaluation.config import Case, EvaluationConfig
+from napari_sam_med.evaluation.opened import Unit
+from napari_sam_med.evaluation.rows import ScoreRow
+from napari_sam_med.evaluation.table import RowWriter, columns
+
+SCORES = "scores.csv"
+PROGRESS = "progress.jsonl"
+WORST = "worst"
+_OWN = (SCORES, PROGRESS, WORST, "run.json", "summary.csv")
+
+
+@dataclass
+class CasePlan:
+    """What is known of a case once it was opened: its slices with their number of rows, and facts for the report."""
+
+    units: dict[Unit, int]
+    facts: dict[str, Any]
+
+
+@dataclass
+class _Past:
+    """What the journal of an earlier start says."""
+
+    stamps: dict[str, str] = field(default_factory=dict)
+    plans: dict[str, CasePlan] = field(default_factory=dict)
+    rows: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+
+
+class RunStore:
+    """Where the rows of a run go. Use as a context manager.
+
+    Parameters
+    ----------
+    folder : Path
+        Exists.
+    config : EvaluationConfig
+
+    Attributes
+    ----------
+    n_kept : int
+        Rows kept from an earlier start.
+    set_aside : str
+        Folder that results of other settings were moved to; "" if there were none.
+    atlas : Atlas
+        The worst answers.
+    plans : dict of str to CasePlan
+        Of the cases that were opened, in this start or an earlier one.
+    fingerprints : dict of str to str
+        Of the models that were loaded, likewise.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, config: EvaluationConfig) -> None:
+        self.folder = folder
+        self.n_kept = 0
+        self.set_aside = ""
+        self.atlas = Atlas(rule="score" if "score" in config.rules else config.rules[0])
+        self._stamps = {case.id: _stamp(case) for case in config.cases}
+        self._finished: dict[str, set[Unit]] = {}
+        self.plans: dict[str, CasePlan] = {}
+        self.fingerprints: dict[str, str] = {}
+        settings = _settings(config)
+        try:
+            past = self._past(settings)
+            if past is None:
+                self._start(settings)
+            else:
+                self._resume(past)
+        except OSError as error:
+            raise OutputError(
+                f"{folder} cannot be written: {error.strerror or error}. Choose another folder or free space."
+            ) from error
+        self._writer = RowWriter(folder / SCORES, append=True)
+        self._journal = (folder / PROGRESS).open("a", encoding="utf-8")
+
+    def __enter__(self) -> RunStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.__exit__(kind, error, trace)
+        self._journal.close()
+        self.atlas.save(self.folder / WORST)
+
+    def left(self, case: str, plan: CasePlan) -> list[Unit]:
+        """Slices of a case that are still to be scored."""
+        finished = self._finished.get(case, set())
+        return [unit for unit in plan.units if unit not in finished]
+
+    def known_plan(self, case: str) -> CasePlan | None:
+        """The plan of a case if an earlier start finished it, so that it need not be opened again."""
+        plan = self.plans.get(case)
+        return plan if plan is not None and not self.left(case, plan) else None
+
+    def planned(self, case: str, plan: CasePlan) -> None:
+        """Write down what a case holds."""
+        self.plans[case] = plan
+        self._note(_case_line(case, self._stamps.get(case, ""), plan))
+
+    def used(self, fingerprints: Mapping[str, str]) -> None:
+        """Write down which models were loaded."""
+        new = {name: value for name, value in fingerprints.items() if self.fingerprints.get(name) != value}
+        if new:
+            self.fingerprints.update(new)
+            self._note({"models": new})
+
+    def write(self, row: ScoreRow) -> None:
+        """Append a row."""
+        self._writer.write(row)
+
+    def finish(self, case: str, unit: Unit, n_rows: int) -> None:
+        """Write down that all rows of a slice are written."""
+        self._finished.setdefault(case, set()).add(unit)
+        self._note({"done": [case, *unit], "rows": n_rows})
+
+    def keep_failures(self, failures: list[Failure]) -> None:
+        """Offer the worst answers of a part of the run to the atlas."""
+        merge(self.atlas, failures)
+
+    def _note(self, line: Mapping[str, Any]) -> None:
+        try:
+            self._journal.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._journal.flush()
+        except OSError as error:
+            raise OutputError(f"{PROGRESS} cannot be written: {error.strerror or error}.") from error
+
+    def _past(self, settings: str) -> _Past | None:
+        """The journal of the same run, if the folder has it; anything else in the way is moved aside."""
+        lines = _json_lines(self.folder / PROGRESS)
+        first = next(lines, {})
+        if first.get("settings") == settings and (self.folder / SCORES).exists():
+            return _read_past(lines)
+        present = [self.folder / name for name in _OWN if (self.folder / name).exists()]
+        if present:
+            number = 1
+            while (self.folder / f"earlier-{number}").exists():
+                number += 1
+            aside = self.folder / f"earlier-{number}"
+            aside.mkdir()
+            for path in present:
+                os.replace(path, aside / path.name)
+            self.set_aside = aside.name
+        return None
+
+    def _start(self, settings: str) -> None:
+        with RowWriter(self.folder / SCORES):
+            pass
+        (self.folder / PROGRESS).write_text(json.dumps({"settings": settings}) + "\n", encoding="utf-8")
+
+    def _resume(self, past: _Past) -> None:
+        """Keep the rows of finished slices, drop the rest, and begin a journal that says just that."""
+        scores = self.folder / SCORES
+        same = {case for case, stamp in past.stamps.items() if stamp == self._stamps.get(case)}
+        written: Counter[tuple[str, str, int]] = Counter()
+        broken: set[tuple[str, str, int]] = set()
+        for _, row in _rows(scores):
+            unit = _unit(row)
+            written[unit] += 1
+            if row["error"]:
+                broken.add(unit)
+        # an error of the whole case or of a model leaves all its slices incomplete
+        failed = {case for case, axis, _ in broken if not axis}
+        keep = {
+            unit
+            for unit, n_rows in past.rows.items()
+            if written[unit] == n_rows and unit not in broken and unit[0] in same - failed
+        }
+        partial = scores.with_name(scores.name + ".part")
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            out = csv.writer(file)
+            out.writerow(columns())
+            for values, row in _rows(scores):
+                if _unit(row) in keep:
+                    out.writerow(values)
+                    self.n_kept += 1
+        os.replace(partial, scores)
+        self._write_journal(past, keep, same)
+        for case, axis, index in keep:
+            self._finished.setdefault(case, set()).add((axis, index))
+        self.fingerprints = dict(past.fingerprints)
+        self.plans = {case: plan for case, plan in past.plans.items() if case in same}
+        merge(self.atlas, load_failures(self.folder / WORST))
+        self.atlas.drop(lambda failure: (failure.case, failure.axis, failure.slice) in keep)
+
+    def _write_journal(self, past: _Past, keep: set[tuple[str, str, int]], same: set[str]) -> None:
+        path = self.folder / PROGRESS
+        partial = path.with_name(path.name + ".part")
+        lines: list[Mapping[str, Any]] = [next(_json_lines(path))]
+        lines.append({"models": past.fingerprints})
+        lines += [
+            _case_line(case, past.stamps[case], past.plans[case]) for case in past.plans if case in same
+        ]
+        lines += [{"done": list(unit), "rows": past.rows[unit]} for unit in sorted(keep)]
+        with partial.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        os.replace(partial, path)
+
+
+def _settings(config: EvaluationConfig) -> str:
+    """All that a row depends on but its own case; two runs with the same settings are one."""
+    described = {**config.describe(), "cases": None}
+    models = [
+        _file_stamp(Path(model)) if os.sep in model or "/" in model else model for model in config.models
+    ]
+    return json.dumps([__version__, columns(), described, models], sort_keys=True)
+
+
+def _stamp(case: Case) -> str:
+    """Changes when the files of a case do, or what is made of them."""
+    how = [case.modality, case.unite_labels, case.label_names]
+    return json.dumps([_file_stamp(case.image), _file_stamp(case.labels), how])
+
+
+def _file_stamp(path: Path) -> str:
+    try:
+        if path.is_dir():
+            parts = sorted(f"{e.name}:{e.stat().st_size}:{e.stat().st_mtime_ns}" for e in os.scandir(path))
+            return f"{len(parts)}:{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:16]}"
+        found = path.stat()
+    except OSError:
+        return "missing"
+    return f"{found.st_size}:{found.st_mtime_ns}"
+
+
+def _case_line(case: str, stamp: str, plan: CasePlan) -> dict[str, Any]:
+    units = [[*unit, n_rows] for unit, n_rows in plan.units.items()]
+    return {"case": case, "stamp": stamp, "units": units, "facts": plan.facts}
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Objects of a file with one a line; ends at the first line that is not whole."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                if not line.endswith("\n"):
+                    return
+                try:
+                    value = json.loads(line)
+                except ValueError:
+                    return
+                if isinstance(value, dict):
+                    yield value
+    except (OSError, UnicodeDecodeError):
+        return
+
+
+def _read_past(lines: Iterator[dict[str, Any]]) -> _Past:
+    past = _Past()
+    for line in lines:
+        if "case" in line:
+            case = line["case"]
+            past.stamps[case] = line["stamp"]
+            past.plans[case] = CasePlan({(axis, i): n for axis, i, n in line["units"]}, line["facts"])
+        elif "done" in line:
+            past.rows[tuple(line["done"])] = line["rows"]
+        elif "models" in line:
+            past.fingerprints.update(line["models"])
+    return past
+
+
+def _rows(path: Path) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """Whole rows of a table of scores, as they are and by column."""
+    names = columns()
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        reader = csv.reader(_whole_lines(file))
+        try:
+            next(reader, None)
+            for values in reader:
+                if len(values) == len(names):
+                    yield values, dict(zip(names, values, strict=True))
+        except csv.Error:
+            return
+
+
+def _whole_lines(file: Any) -> Iterator[str]:
+    return (line for line in file if line.endswith("\n"))
+
+
+def _unit(row: Mapping[str, str]) -> tuple[str, str, int]:
+    index = row["slice"]
+    return (row["case"], row["axis"], int(index) if index.isdigit() else -1)
