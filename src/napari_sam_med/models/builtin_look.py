@@ -40,7 +40,7 @@ ENCODER_MAX = 512
 """Longest side of the image the encoder sees; the decoder still looks at the finer one."""
 POINT_SCALES = (1.0, 0.35, 0.12)
 """Regions tried for a prompt without a box, over the longest side of the slice."""
-COARSE_GRID = 64
+COARSE_GRID = 56
 FAR_OUTSIDE = -12.0
 """Logit of pixels outside the region."""
 TOGETHER = 16

@@ -12,7 +12,7 @@ from napari_sam_med.gui.mask_layers import Colour
 from napari_sam_med.gui.objects import ObjectTable
 
 _NAME, _SHOWN, _LOCKED = range(3)
-_VISIBLE_ROWS = 4
+_MIN_ROWS, _MAX_ROWS = 2, 5
 
 
 class ObjectTableView(QTableWidget):
@@ -48,7 +48,7 @@ class ObjectTableView(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setShowGrid(False)
         self.setToolTip("Objects of this segmentation; the selected one gets the next mask")
-        self.setFixedHeight(24 * _VISIBLE_ROWS + 32)
+        self._fit(0)
         self.itemChanged.connect(self._item_changed)
         self.itemSelectionChanged.connect(self._row_selected)
 
@@ -61,6 +61,10 @@ class ObjectTableView(QTableWidget):
         table.changed.connect(self.refresh)
         self.refresh()
 
+    def _fit(self, n_rows: int) -> None:
+        """As high as the rows need, within bounds: the panel has little room on a low screen."""
+        self.setFixedHeight(24 * min(max(n_rows, _MIN_ROWS), _MAX_ROWS) + 32)
+
     def refresh(self) -> None:
         """Show the table as it is now."""
         if self._table is None:
@@ -68,6 +72,7 @@ class ObjectTableView(QTableWidget):
         with QSignalBlocker(self):
             rows = self._table.rows
             self.setRowCount(len(rows))
+            self._fit(len(rows))
             for i, row in enumerate(rows):
                 name = QTableWidgetItem(_swatch(self._colour(row.label)), row.name)
                 name.setData(Qt.ItemDataRole.UserRole, row.label)
