@@ -17,6 +17,8 @@ from napari_sam_med.core.errors import OutputError
 from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.inference.slices import SliceImage
 
+Place = tuple[str, str, int, int]
+
 N_WORST = 8
 _NEAR = 8  # neighbouring slices of an object fail alike: one picture for so many
 _MARGIN = 0.35
@@ -67,7 +69,7 @@ class Failure:
         return (self.model, self.strategy)
 
     @property
-    def place(self) -> tuple[str, str, int, int]:
+    def place(self) -> Place:
         """Slices of one object that lie near each other share a place."""
         return (self.case, self.axis, self.label, self.slice // _NEAR)
 
@@ -129,10 +131,12 @@ class Atlas:
     def __init__(self, size: int = N_WORST, rule: str = "score") -> None:
         self.size = size
         self.rule = rule
-        self._kept: dict[tuple[str, str], dict[tuple[str, str, int, int], Failure]] = {}
+        self._kept: dict[tuple[str, str], dict[Place, Failure]] = {}
 
     def __iter__(self) -> Any:
-        return iter(sorted((f for g in self._kept.values() for f in g.values()), key=_order))
+        return iter(
+            sorted((f for g in self._kept.values() for f in g.values()), key=lambda f: _order(f, f.dice))
+        )
 
     def offer(self, row: ScoreRow, make: Callable[[ScoreRow], Failure]) -> None:
         """Keep the picture of a row, which `make` draws, if it is among the worst."""
@@ -140,17 +144,17 @@ class Atlas:
         if row.rule != self.rule or row.error or row.mask is None or not np.isfinite(dice):
             return
         place = (row.case, row.axis, row.label or 0, (row.slice or 0) // _NEAR)
-        if self._wanted(self._kept.get((row.model, row.strategy), {}), place, dice):
+        if self._wanted(self._kept.get((row.model, row.strategy), {}), place, _order(row, dice)):
             self.add(make(row))
 
     def add(self, failure: Failure) -> None:
         """Keep a failure if it is among the worst."""
         kept = self._kept.setdefault(failure.group, {})
-        if not self._wanted(kept, failure.place, failure.dice):
+        if not self._wanted(kept, failure.place, _order(failure, failure.dice)):
             return
         kept[failure.place] = failure
         if len(kept) > self.size:
-            best = max(kept, key=lambda place: _order(kept[place]))
+            best = max(kept, key=lambda place: _order(kept[place], kept[place].dice))
             del kept[best]
 
     def drop(self, keep: Callable[[Failure], bool]) -> None:
@@ -159,12 +163,10 @@ class Atlas:
             for place in [place for place, failure in kept.items() if not keep(failure)]:
                 del kept[place]
 
-    def _wanted(
-        self, kept: dict[tuple[str, str, int, int], Failure], place: tuple[str, str, int, int], dice: float
-    ) -> bool:
+    def _wanted(self, kept: dict[Place, Failure], place: Place, order: tuple[Any, ...]) -> bool:
         if place in kept:
-            return dice < kept[place].dice
-        return len(kept) < self.size or dice < max(failure.dice for failure in kept.values())
+            return order < _order(kept[place], kept[place].dice)
+        return len(kept) < self.size or order < max(_order(f, f.dice) for f in kept.values())
 
     def save(self, folder: Path) -> None:
         """Make the files of a folder those of this atlas.
@@ -196,7 +198,7 @@ def load_failures(folder: Path) -> list[Failure]:
             found.append(_read(path))
         except (OSError, ValueError, KeyError, TypeError, EOFError):
             continue
-    return sorted(found, key=_order)
+    return sorted(found, key=lambda f: _order(f, f.dice))
 
 
 def merge(atlas: Atlas, failures: Iterable[Failure]) -> None:
@@ -208,8 +210,9 @@ def merge(atlas: Atlas, failures: Iterable[Failure]) -> None:
 _ARRAYS = ("image", "truth", "prediction")
 
 
-def _order(failure: Failure) -> tuple[Any, ...]:
-    return (failure.dice, failure.case, failure.axis, failure.slice, failure.label, failure.strategy)
+def _order(item: Failure | ScoreRow, dice: float) -> tuple[Any, ...]:
+    """Worst first, and always the same among equals, so that the order in which rows come does not matter."""
+    return (dice, item.case, item.axis, item.slice, item.label, item.strategy)
 
 
 def _file_name(failure: Failure) -> str:

@@ -92,9 +92,7 @@ class LocalExecutor:
             try:
                 return task, done.result()
             except BrokenProcessPool:
-                alone = not self._running and not self._suspects
-                given_up = self._after_crash(task, alone)
-                if given_up:
+                if self._after_crash(task, alone=not self._running):
                     return task, Lost("The process that worked on it ended; it may have run out of memory.")
 
     def _after_crash(self, task: Task, alone: bool) -> bool:
@@ -103,7 +101,7 @@ class LocalExecutor:
         self._suspects.extend(self._running.values())
         self._running.clear()
         self._pool = self._make()
-        if alone or self._crashes.get(task):
+        if alone:
             self._crashes[task] = self._crashes.get(task, 0) + 1
             if self._crashes[task] >= self._attempts:
                 return True
@@ -163,8 +161,14 @@ class DaskExecutor:
         self._perform = perform
         self._distributed = distributed
         self._tasks: dict[Any, Task] = {}
-        self._done = distributed.as_completed([])
-        self._client.wait_for_workers(1, timeout=timeout_s)
+        self._done = distributed.as_completed([], loop=self._client.loop)
+        try:
+            self._client.wait_for_workers(1, timeout=timeout_s)
+        except TimeoutError as error:
+            self.close()
+            raise InputError(
+                f"The Dask scheduler at {address} has no worker; start some with `dask worker {address}`."
+            ) from error
 
     @property
     def slots(self) -> int:

@@ -222,4 +222,5 @@ def error_sentence(error: Exception, case: Case | None = None) -> str:
         for folder in (path.parent, path.resolve().parent):
             if folder.name:
                 text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "")
+                text = text.replace(str(folder), folder.name)
     return text
