@@ -69,7 +69,13 @@ def test_scores_summary_run_and_figures_are_written(files, loaded, tmp_path, cap
     assert (info["n_rows"], info["n_errors"], info["stopped"]) == (60, 0, False)
     assert list(info["windows"]) == ["scan.v2"]
     assert (out / "summary.csv").is_file()
-    assert {path.suffix for path in out.iterdir() if path.is_file()} == {".csv", ".json", ".jsonl", ".png", ".svg"}
+    assert {path.suffix for path in out.iterdir() if path.is_file()} == {
+        ".csv",
+        ".json",
+        ".jsonl",
+        ".png",
+        ".svg",
+    }
     for path in (*out.glob("*.[cj]*"), *out.glob("worst/*")):
         assert b"private person" not in path.read_bytes()
     assert "ellipse" in capsys.readouterr().out

@@ -52,5 +52,7 @@ def check_output(path: Path, source: Path) -> Path:
     if path.exists() and source.exists() and path.samefile(source):
         raise typer.BadParameter("The mask would replace the volume; choose another name.", param_hint="-o")
     if not path.absolute().parent.is_dir():
-        raise OutputError(f"The folder {path.parent} for {path.name} does not exist; make it or choose another.")
+        raise OutputError(
+            f"The folder {path.parent} for {path.name} does not exist; make it or choose another."
+        )
     return path
