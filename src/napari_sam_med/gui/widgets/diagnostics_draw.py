@@ -77,7 +77,7 @@ def strongest(
     """The factors with the largest absolute rho, the chosen one among them, in the order of `correlations`."""
     ranked = sorted(correlations, key=lambda name: -abs(np.nan_to_num(correlations[name].rho)))
     kept = set(ranked[:most])
-    if chosen in correlations and chosen not in kept:
+    if chosen is not None and chosen in correlations and chosen not in kept:
         kept = {*ranked[: most - 1], chosen}
     return [name for name in correlations if name in kept]
 
