@@ -40,6 +40,8 @@ class TrainConfig:
         Seed of data, prompts and weights.
     pairs : str
         Optional CSV of real pairs (id, split, image, label); its ``train`` rows are mixed in.
+    samples : bool
+        Whether the package's own labelled samples (ICBM152 brain, synthetic abdominal CT) count among the real pairs.
     real_share : float
         Share of real slices when there are any.
     validate_every : int
@@ -54,6 +56,8 @@ class TrainConfig:
         CPU threads for torch; 0 leaves torch's own choice.
     device : str
         "auto", "cpu" or "cuda".
+    bfloat16 : bool
+        Compute in bfloat16 where it does no harm, on a CPU too; on CUDA always.
     init : str
         Optional weights file (safetensors) to start from.
     encoder, decoder : tuple of int
@@ -75,6 +79,7 @@ class TrainConfig:
     ema: float = 0.995
     seed: int = 0
     pairs: str = ""
+    samples: bool = False
     real_share: float = 0.35
     validate_every: int = 250
     validation_slices: int = 32
@@ -82,9 +87,10 @@ class TrainConfig:
     workers: int = 0
     threads: int = 0
     device: str = "auto"
+    bfloat16: bool = False
     init: str = ""
     encoder: tuple[int, ...] = (24, 48, 96, 144, 192)
-    decoder: tuple[int, ...] = (16, 32, 64, 128)
+    decoder: tuple[int, ...] = (16, 40, 80, 144)
     features: int = 64
 
     def as_dict(self) -> dict[str, Any]:

@@ -10,17 +10,26 @@ from torch.utils.data import IterableDataset, get_worker_info
 from napari_sam_med.finetune.augment import augment
 from napari_sam_med.finetune.real import RealSlice
 from napari_sam_med.finetune.samples import Sample, make_sample
+from napari_sam_med.finetune.targets import grey_regions
 from napari_sam_med.synth import random_slice
+
+REGION_SHARE = 0.25
+"""Share of the real slices whose objects are regions of similar grey."""
 
 
 def sample_at(
     index: int, seed: int, size: int, prompts: int, real: Sequence[RealSlice] = (), real_share: float = 0.0
 ) -> Sample:
-    """The sample number `index` of the stream with this seed; the same numbers give the same sample."""
+    """The sample number `index` of the stream with this seed; the same numbers give the same sample.
+
+    In a quarter of the real slices the objects are regions of similar grey instead of the labelled ones.
+    """
     rng = np.random.default_rng([seed, index])
     while True:
         if real and rng.random() < real_share:
             image, labels = augment(rng, real[int(rng.integers(len(real)))], size)
+            if rng.random() < REGION_SHARE:
+                labels = grey_regions(rng, image)
         else:
             image, labels = random_slice(rng, size)
         sample = make_sample(rng, image, labels, prompts)

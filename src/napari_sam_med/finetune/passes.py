@@ -24,6 +24,10 @@ from napari_sam_med.models.builtin_roi import (
 )
 
 
+MORE_CLICKS = (0, 0, 0, 0, 1, 1, 2, 5)
+"""Numbers of corrections between the two graded looks, drawn evenly."""
+
+
 @dataclass
 class Batch:
     """A training batch on the device: images (B, 1, H, W) in 0..1, masks (P, 1, H, W), prompts."""
@@ -68,13 +72,20 @@ def target_on(batch: Batch, prompts: PromptBatch, grid: int) -> tuple[Tensor, Te
 def two_looks(
     net: BuiltinNet, batch: Batch, grid: int, rng: np.random.Generator
 ) -> tuple[Tensor, dict[str, float], tuple[Tensor, Tensor]]:
-    """Loss over both looks, running figures, and per-prompt IoU (by predicted score) of both looks."""
+    """Loss over both looks, running figures, and per-prompt IoU (by predicted score) of both looks.
+
+    Up to five further corrections are made between the two, without a loss of their own.
+    """
     features = net.encoder(pad_for_encoder(batch.images * 2 - 1))
     levels = pyramid(batch.images)
     first = decode(net, features, levels, batch.prompts, grid)
     target, area = target_on(batch, batch.prompts, grid)
     loss1, iou1 = training_loss(first, target, area)
     prompts = second_prompts(first, batch.prompts, target, grid, rng)
+    for _ in range(int(rng.choice(MORE_CLICKS))):
+        with torch.no_grad():
+            between = decode(net, features, levels, prompts, grid)
+        prompts = second_prompts(between, prompts, target_on(batch, prompts, grid)[0], grid, rng)
     second = decode(net, features, levels, prompts, grid)
     target2, area2 = target_on(batch, prompts, grid)
     loss2, iou2 = training_loss(second, target2, area2)
@@ -101,7 +112,7 @@ def second_prompts(
     logits = output.logits[torch.arange(len(chosen)), chosen][:, None]
     p = torch.sigmoid(logits)
     has_box = ~torch.isnan(prompts.box).any(1)
-    clicks = torch.zeros_like(prompts.clicks)
+    clicks = torch.zeros_like(prompts.clicks[:, :1])
     wrong = ((p > 0.5) != (target > 0.5))[:, 0].cpu().numpy()
     missed = (target > 0.5)[:, 0].cpu().numpy()
     cells = roi_points(prompts.roi, grid).cpu().numpy()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,21 +76,40 @@ def load_real_slices(pairs: Path) -> list[list[RealSlice]]:
         except SamMedError as error:
             log.warning("training pair %s skipped: %s", row["id"], error)
             continue
-        slices = list(_slices(row, image, labels))
+        slices = list(_slices(row["id"], row.get("what", ""), image, labels))
         if slices:
             cases.append(slices)
     return cases
 
 
-def _slices(row: dict[str, str], image: Volume, labels: Volume) -> Any:
+def sample_cases(phantoms: int = 6, step: int = 4) -> list[list[RealSlice]]:
+    """Every `step`-th slice of the package's labelled samples: the ICBM152 brain, and as one case some synthetic abdomens.
+
+    Raises
+    ------
+    InputError
+        If nilearn, whose wheel holds the brain, is not installed.
+    """
+    from napari_sam_med.io.samples import brain_sample
+    from napari_sam_med.synth import abdomen_ct
+
+    abdomens = [
+        each
+        for seed in range(phantoms)
+        for each in _slices("abdomen", "CT", *abdomen_ct(seed), step=step * phantoms // 2)
+    ]
+    return [list(_slices("icbm152", "MR", *brain_sample(), step=step)), abdomens]
+
+
+def _slices(case: str, what: str, image: Volume, labels: Volume, step: int = 1) -> Iterator[RealSlice]:
     frame = np.nan_to_num(np.asarray(image.frame(), np.float32))
     low, high = np.percentile(frame, (0.5, 99.5))
-    is_ct = image.modality == "CT" or row.get("what", "").startswith("CT")
+    is_ct = image.modality == "CT" or what.startswith("CT")
     for axis in range(3):
         spacing = image.slice_spacing_mm(axis)
         if max(spacing) / min(spacing) > 8:  # a 17 mm reformat shows no anatomy
             continue
-        for index in range(image.shape[axis]):
+        for index in range(0, image.shape[axis], step):
             truth = labels.slice(axis, index)
             grid = SquareGrid.of((truth.shape[0], truth.shape[1]), spacing)
             if np.count_nonzero(truth) < MIN_LABELLED or min(grid.square_shape) < 12:
@@ -101,7 +120,7 @@ def _slices(row: dict[str, str], image: Volume, labels: Volume) -> Any:
                 nearest_to_square(np.asarray(truth, np.int32), grid),
                 (float(low), float(high)),
                 is_ct,
-                row["id"],
+                case,
             )
 
 

@@ -9,12 +9,18 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, label
 
 from napari_sam_med.core.prompt import tight_box
+from napari_sam_med.finetune.targets import visible_share
 
-MIN_PIXELS = 12
+MIN_PIXELS = 16
 MAX_SHARE = 0.85
 
 KIND_BOX, KIND_POINT, KIND_BOTH = 0, 1, 2
-KIND_ODDS = (0.55, 0.3, 0.15)
+KIND_ODDS = (0.58, 0.3, 0.12)
+
+PIECE_ODDS, UNITED_ODDS, ALL_ODDS = 0.4, 0.15, 0.03
+
+HIDDEN_ODDS = 0.08
+"""An object with hardly any visible outline is kept with these odds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +49,17 @@ class Sample:
 def make_sample(
     rng: np.random.Generator, image: NDArray[np.uint8], labels: NDArray[np.int32], prompts: int
 ) -> Sample | None:
-    """Choose objects of a labelled slice and draw a first prompt for each; None when the slice has no object."""
-    masks = [m for m in (_pick(rng, labels) for _ in range(prompts)) if m is not None]
+    """Choose objects of a labelled slice and draw a first prompt for each; None when the slice has no object.
+
+    Objects whose outline cannot be seen are mostly passed over: they teach nothing but to fill the box.
+    """
+    masks: list[NDArray[np.bool_]] = []
+    for _ in range(3 * prompts):
+        mask = _pick(rng, image, labels)
+        if mask is not None and visible_share(image, mask) + HIDDEN_ODDS > rng.random():
+            masks.append(mask)
+        if len(masks) == prompts:
+            break
     if not masks:
         return None
     while len(masks) < prompts:
@@ -54,6 +69,8 @@ def make_sample(
     windows = np.zeros((prompts, 4), np.float32)
     for i, mask in enumerate(masks):
         kind = int(rng.choice(3, p=KIND_ODDS))
+        if kind == KIND_POINT and _scattered(mask):
+            kind = KIND_BOX  # one click cannot mean them all
         if kind != KIND_POINT:
             boxes[i] = drawn_box(rng, mask)
         if kind != KIND_BOX:
@@ -62,22 +79,48 @@ def make_sample(
     return Sample(image, np.stack(masks), boxes, clicks, windows)
 
 
-def _pick(rng: np.random.Generator, labels: NDArray[np.int32]) -> NDArray[np.bool_] | None:
-    """One target: all of a label, or one connected piece of it."""
+def _pick(
+    rng: np.random.Generator, image: NDArray[np.uint8], labels: NDArray[np.int32]
+) -> NDArray[np.bool_] | None:
+    """One target: all of a label, one connected piece of it, labels of like grey together, or all of them."""
     values = np.unique(labels)
     values = values[values > 0]
+    if len(values) == 0:
+        return None
     for _ in range(4):
-        if len(values) == 0:
-            return None
         mask = labels == int(rng.choice(values))
-        if rng.random() < 0.5:
+        style = rng.random()
+        if style < PIECE_ODDS:
             pieces, n = label(mask)
             if n > 1:
                 sizes = np.bincount(pieces.ravel())[1:]
                 mask = pieces == int(rng.choice(n, p=sizes / sizes.sum())) + 1
+        elif style < PIECE_ODDS + UNITED_ODDS:
+            mask = _with_alike(rng, image, labels, mask)
+        elif style < PIECE_ODDS + UNITED_ODDS + ALL_ODDS:
+            mask = labels > 0
         if MIN_PIXELS <= int(mask.sum()) <= MAX_SHARE * mask.size:
             return mask
     return None
+
+
+def _with_alike(
+    rng: np.random.Generator, image: NDArray[np.uint8], labels: NDArray[np.int32], mask: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """`mask` with one or two labels of the most similar mean grey: both lungs, both kidneys, several vertebrae."""
+    counts = np.bincount(labels.ravel())
+    means = np.bincount(labels.ravel(), image.ravel()) / np.maximum(counts, 1)
+    far = np.abs(means - image[mask].mean()).astype(float)
+    far[(counts == 0) | (np.arange(len(far)) == 0)] = np.inf
+    far[labels[mask][0]] = np.inf
+    alike = np.argsort(far)[: int(rng.integers(1, 3))]
+    return mask | np.isin(labels, alike[np.isfinite(far[alike])])
+
+
+def _scattered(mask: NDArray[np.bool_]) -> bool:
+    """Whether no connected piece holds four fifths of the object."""
+    pieces, n = label(mask)
+    return n > 1 and int(np.bincount(pieces.ravel())[1:].max()) < 0.8 * np.count_nonzero(mask)
 
 
 def drawn_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ from napari_sam_med.finetune.config import TrainConfig
 from napari_sam_med.finetune.curves import draw_curves
 from napari_sam_med.finetune.data import SampleStream, sample_at
 from napari_sam_med.finetune.passes import Batch, collate, two_looks
-from napari_sam_med.finetune.real import RealSlice, load_real_slices
+from napari_sam_med.finetune.real import RealSlice, load_real_slices, sample_cases
 from napari_sam_med.finetune.samples import Sample
 from napari_sam_med.models.builtin_file import read_weights, save_weights
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
@@ -89,7 +89,8 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     if config.threads:
         torch.set_num_threads(config.threads)
-    real = _flatten(load_real_slices(Path(config.pairs))) if config.pairs else []
+    cases = load_real_slices(Path(config.pairs)) if config.pairs else []
+    real = _flatten([*cases, *(sample_cases() if config.samples else [])])
     run = _start(config, out)
     validation = _validation_batches(config, run.device)
     began, recent = time.monotonic(), []
@@ -155,7 +156,9 @@ def _train_step(run: _Run, samples: list[Sample]) -> dict[str, float]:
     grid = config.fine_grid if run.step >= config.steps * (1 - config.fine_share) else config.grid
     rng = np.random.default_rng([config.seed, 1, run.step])
     run.net.train()
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
+    with torch.autocast(
+        run.device.type, torch.bfloat16, enabled=config.bfloat16 or run.device.type == "cuda"
+    ):
         loss, figures, _ = two_looks(run.net, collate(samples, grid, run.device), grid, rng)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_sam_med.gui.objects import MergeMode
 
 CANDIDATES = 3
+REMEMBERED = 24
+"""Answers of one slice that are kept, so that a further click goes on from the one before and its undo goes back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +103,7 @@ class SegmentController:
         self.proposal: Proposal | None = None
         self._prompts: dict[SliceRef, Prompt] = {}
         self._asked: tuple[int, SliceRef, Prompt] | None = None
+        self._answers: list[Proposal] = []
 
     @property
     def waiting(self) -> bool:
@@ -167,7 +170,7 @@ class SegmentController:
             return
         if self._asked is not None:
             self._port.cancel(self._asked[0])
-        prompt = self.prompt_of(ref)
+        prompt = self._continued(ref, self.prompt_of(ref))
         number = self._port.next_number()
         self._asked = (number, ref, prompt)
         self._port.submit(Predict(number, ref, image, prompt))
@@ -185,7 +188,9 @@ class SegmentController:
         """Show another candidate."""
         found = self.proposal
         if found is not None and 0 <= position < len(found.order) and position != found.chosen:
-            self._propose(replace(found, chosen=position))
+            chosen = replace(found, chosen=position)
+            self._answers = [chosen if each is found else each for each in self._answers]
+            self._propose(chosen)
 
     def next_candidate(self) -> None:
         """Show the candidate after this one, then the first again."""
@@ -200,7 +205,7 @@ class SegmentController:
         k = found.order[found.chosen]
         event = Accepted(
             found.ref,
-            found.prompt,
+            found.prompt.with_logits(None),
             label,
             mode,
             k,
@@ -229,11 +234,30 @@ class SegmentController:
         if isinstance(event, Predicted):
             self.encoding.mark(ref.index)
             order = tuple(int(k) for k in event.candidates.ranked()[:CANDIDATES])
-            self._propose(Proposal(ref, prompt, event.candidates, order, event.seconds))
+            proposal = Proposal(ref, prompt, event.candidates, order, event.seconds)
+            self._answers = [a for a in self._answers if not same_prompt(a.prompt, prompt)] + [proposal]
+            self._answers = self._answers[-REMEMBERED:]
+            self._propose(proposal)
         elif isinstance(event, Failed):
             self._propose(None)
             self.failed.emit(event.message)
         self._tell_status()
+
+    def _continued(self, ref: SliceRef, prompt: Prompt) -> Prompt:
+        """A prompt with the logits of the answer it corrects.
+
+        That is the shown candidate for the same box and all but the last of its clicks (or more of them). A prompt that was
+        answered before, such as after undoing a click, is asked the same way again.
+        """
+        before = [a for a in self._answers if a.ref == ref and _continues(prompt, a.prompt)]
+        if not before:
+            return prompt
+        nearest = max(before, key=lambda answer: len(answer.prompt.points))
+        if len(nearest.prompt.points) == len(prompt.points):
+            return prompt.with_logits(nearest.prompt.mask_logits)
+        if not nearest.order:
+            return prompt
+        return prompt.with_logits(nearest.candidates.low_res[nearest.order[nearest.chosen]])
 
     def _aim(self) -> None:
         self.ask_nothing()
@@ -242,6 +266,8 @@ class SegmentController:
     def _propose(self, proposal: Proposal | None) -> None:
         if proposal is not self.proposal:
             self.proposal = proposal
+            if proposal is None:
+                self._answers.clear()
             self.proposal_changed.emit(proposal)
 
     def _tell_status(self) -> None:
@@ -251,6 +277,14 @@ class SegmentController:
         elif self.encoding.preparing:
             text = "Preparing this slice…"
         self.status_changed.emit(text)
+
+
+def _continues(prompt: Prompt, before: Prompt) -> bool:
+    """Whether `prompt` is `before` with further clicks, or with none."""
+    n = len(before.points)
+    return n <= len(prompt.points) and same_prompt(
+        before, replace(prompt, points=prompt.points[:n], labels=prompt.labels[:n])
+    )
 
 
 def same_prompt(a: Prompt, b: Prompt) -> bool:

@@ -15,7 +15,8 @@ from safetensors.torch import save
 from napari_sam_med.core.errors import ModelError
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 
-FORMAT = "napari-sam-med-builtin-1"
+FORMAT = "napari-sam-med-builtin-2"
+"""Raised when older weights no longer fit the network."""
 
 
 def save_weights(net: BuiltinNet, path: Path, notes: Mapping[str, str] | None = None) -> Path:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 N_CANDIDATES = 3
 FEATURE_STRIDE = 8
 ENCODER_MULTIPLE = 32
-PROMPT_CHANNELS = 14
+PROMPT_CHANNELS = 17
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,15 @@ class BuiltinConfig:
     features : int
         Channels of the embedding at stride 8.
     decoder : tuple of int
-        Channels of the decoder at full, half, quarter and eighth of the region grid.
+        Channels of the decoder at full, half, quarter and eighth of the region grid. Most of the work is done at half
+        of it and below; the full grid only sharpens the outline.
     grid : int
         Cells on each side of the region grid (a multiple of 8).
     """
 
     encoder: tuple[int, ...] = (24, 48, 96, 144, 192)
     features: int = 64
-    decoder: tuple[int, ...] = (16, 32, 64, 128)
+    decoder: tuple[int, ...] = (16, 40, 80, 144)
     grid: int = 96
 
     def as_dict(self) -> dict[str, Any]:
@@ -130,18 +131,22 @@ class Decoder(nn.Module):
     def __init__(self, config: BuiltinConfig) -> None:
         super().__init__()
         d1, d2, d4, d8 = config.decoder
-        self.in1 = nn.Sequential(_Conv(PROMPT_CHANNELS, d1), _Conv(d1, d1))
-        self.in2 = nn.Sequential(_Conv(d1, d2, 2), _Conv(d2, d2))
+        self.in2 = nn.Sequential(_Conv(4 * PROMPT_CHANNELS, d2), _Conv(d2, d2))
         self.in4 = _Conv(d2, d4, 2)
-        self.join4 = _Conv(d4 + config.features, d4)
+        self.join4 = nn.Conv2d(config.features, d4, 1)
+        self.block4 = _Block(d4)
         self.in8 = nn.Sequential(_Conv(d4, d8, 2), _Block(d8))
         self.context = nn.Linear(d8, d8)
         self.out8 = _Block(d8)
-        self.out4 = nn.Sequential(_Conv(d8 + d4, d4), _Conv(d4, d4))
-        self.out2 = nn.Sequential(_Conv(d4 + d2, d2), _Conv(d2, d2))
-        self.out1 = nn.Sequential(_Conv(d2 + d1, d1), nn.Conv2d(d1, N_CANDIDATES, 3, padding=1))
+        self.to4 = nn.Conv2d(d8, d4, 1)
+        self.out4 = nn.Sequential(_Conv(d4, d4), _Conv(d4, d4))
+        self.to2 = nn.Conv2d(d4, d2, 1)
+        self.out2 = nn.Sequential(_Conv(d2, d2), _Conv(d2, d2))
+        self.to1 = nn.Conv2d(d2, 4 * d1, 1)
+        self.out1 = nn.Sequential(_Conv(d1 + PROMPT_CHANNELS, d1), nn.Conv2d(d1, N_CANDIDATES, 3, padding=1))
+        # one judgement a candidate, from what lies in it, along its outline, and in the whole region
         self.iou = nn.Sequential(
-            nn.Linear(d8 + d4 + d2 + 3 * N_CANDIDATES, 64), nn.ReLU(inplace=True), nn.Linear(64, N_CANDIDATES)
+            nn.Linear(d8 + 2 * d2 + N_CANDIDATES + 3, 96), nn.ReLU(inplace=True), nn.Linear(96, 1)
         )
 
     def forward(self, maps: Tensor, features: Tensor) -> Output:
@@ -154,25 +159,36 @@ class Decoder(nn.Module):
         features : Tensor, shape (P, features, R/4, R/4)
             The embedding sampled on the region grid.
         """
-        x1 = self.in1(maps)
-        x2 = self.in2(x1)
-        x4 = self.join4(torch.cat([self.in4(x2), features], 1))
+        x2 = self.in2(F.pixel_unshuffle(maps, 2))
+        x4 = self.block4(self.in4(x2) + self.join4(features))
         x8 = self.in8(x4)
         x8 = self.out8(x8 + self.context(x8.mean((2, 3)))[:, :, None, None])
-        y4 = self.out4(torch.cat([_up(x8), x4], 1))
-        y2 = self.out2(torch.cat([_up(y4), x2], 1))
-        logits = self.out1(torch.cat([_up(y2), x1], 1))
-        summary = torch.cat([x8.mean((2, 3)), y4.mean((2, 3)), y2.mean((2, 3)), _mask_summary(logits)], 1)
-        return Output(logits, torch.sigmoid(self.iou(summary)))
+        y4 = self.out4(_up(self.to4(x8)) + x4)
+        y2 = self.out2(_up(self.to2(y4)) + x2)
+        y1 = F.pixel_shuffle(self.to1(y2), 2)
+        logits = self.out1(torch.cat([y1, maps], 1)).float()
+        return Output(logits, self._judge(x8, y2, logits))
+
+    def _judge(self, x8: Tensor, y2: Tensor, logits: Tensor) -> Tensor:
+        """Predicted IoU (P, 3) of each candidate."""
+        p = torch.sigmoid(logits.detach())
+        small = F.avg_pool2d(p, 2).flatten(2)
+        seen = y2.float().flatten(2).transpose(1, 2)
+        pooled = [
+            weight @ seen / (weight.sum(2, keepdim=True) + 1e-2) for weight in (small, small * (1 - small))
+        ]
+        everywhere = x8.float().mean((2, 3))[:, None].expand(-1, N_CANDIDATES, -1)
+        which = torch.eye(N_CANDIDATES, device=p.device).expand(len(p), -1, -1)
+        judged = self.iou(torch.cat([everywhere, *pooled, which, _mask_summary(p)], 2))
+        return torch.sigmoid(judged.float())[..., 0]
 
 
-def _mask_summary(logits: Tensor) -> Tensor:
-    """How sure each candidate is: area, doubtful part of it, agreement with the plain answer; (P, 9)."""
-    p = torch.sigmoid(logits.detach())
+def _mask_summary(p: Tensor) -> Tensor:
+    """How sure each candidate is: area, doubtful part of it, agreement with the plain answer; (P, 3, 3)."""
     area = p.mean((2, 3))
     doubt = (p * (1 - p)).sum((2, 3)) / (p.sum((2, 3)) + 1.0)
     overlap = torch.minimum(p, p[:, :1]).sum((2, 3)) / (torch.maximum(p, p[:, :1]).sum((2, 3)) + 1e-3)
-    return torch.cat([area, doubt, overlap], 1)
+    return torch.stack([area, doubt, overlap], 2)
 
 
 def _up(x: Tensor) -> Tensor:

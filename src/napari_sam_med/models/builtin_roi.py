@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_sam_med.models.builtin_tone import tone_maps
+
 MARGIN = 1.5
 """Side of the region over the side of the box."""
 MIN_HALF = 6.0
@@ -127,7 +129,9 @@ def prompt_maps(levels: list[Tensor], batch: PromptBatch, size: int) -> Tensor:
     reference = (local * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True)
     unlike = (local - reference).abs() * inside
     has_prev = (~torch.isnan(batch.prev).any(dim=(2, 3), keepdim=True)).float()
-    prev = torch.nan_to_num(batch.prev, nan=0.5) * 2 - 1
+    known = torch.nan_to_num(batch.prev, nan=0.5)
+    tones = tone_maps(local, *_inner_outer(box_maps, near, inside), known, has_prev)
+    prev = known * 2 - 1
     one = torch.ones_like(crop)
     scale = torch.log2(batch.roi[:, 2:].mean(1) / 32.0)[:, None, None, None] / 3
     return torch.cat(
@@ -143,9 +147,22 @@ def prompt_maps(levels: list[Tensor], batch: PromptBatch, size: int) -> Tensor:
             box_maps[:, 4:5],
             scale * one,
             box_maps[:, 3:4],
+            tones,
         ],
         dim=1,
     )
+
+
+def _inner_outer(box_maps: Tensor, near: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """What counts as object and as surroundings by the prompt alone, each (P, 1, R, R).
+
+    With a box: the ellipse in it, and what lies outside it. Without: the pixels near positive clicks, and all others.
+    """
+    boxed = box_maps[:, 4:5]
+    ellipse = (box_maps[:, 1:3].square().sum(1, keepdim=True) <= 1).to(near.dtype) * box_maps[:, :1]
+    inner = torch.where(boxed > 0, ellipse, near) * inside
+    outer = torch.where(boxed > 0, 1 - box_maps[:, :1], 1 - near) * inside
+    return inner, outer
 
 
 def _box_maps(points: Tensor, batch: PromptBatch) -> Tensor:

@@ -115,6 +115,22 @@ def parts(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
     return total, None
 
 
+def star(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
+    """A body with a lobed, thin-armed core: grey matter of the cord, a gyrus, a branching lesion."""
+    centre, radius = _centre(rng, size), max(_radius(rng, size), 0.03 * size)
+    aspect, order = float(rng.uniform(0.5, 1.0)), int(rng.integers(2, 6))
+    rows, cols = np.indices((size, size), dtype=np.float32)
+    dy, dx = rows - centre[0], (cols - centre[1]) / aspect
+    turn, turn2 = rng.uniform(0, 6.28, 2)
+    theta = np.arctan2(dy, dx)
+    arms = 1 + float(rng.uniform(0.35, 0.8)) * np.cos(order * theta + turn)
+    arms += float(rng.normal(0, 0.15)) * np.cos((order + 1) * theta + turn2)
+    core = np.hypot(dy, dx) < radius * np.maximum(arms, 0.12) / 1.6
+    if rng.random() < 0.3:
+        return core, None
+    return np.hypot(dy, dx) < radius * float(rng.uniform(0.9, 1.6)), core
+
+
 def _cells(rng: np.random.Generator, size: int) -> Labels:
     """Warped noise: the largest of several smooth fields at each pixel."""
     n = int(rng.integers(3, 12))
@@ -183,5 +199,6 @@ _OBJECTS: tuple[Callable[[np.random.Generator, int], tuple[Mask, Mask | None]], 
     tube,
     island,
     parts,
+    star,
 )
-_OBJECT_ODDS = (0.42, 0.16, 0.14, 0.18, 0.10)
+_OBJECT_ODDS = (0.34, 0.14, 0.14, 0.16, 0.11, 0.11)

@@ -77,7 +77,9 @@ def controller(port):
 def answer(controller, request, scores=(0.2, 0.9, 0.5)):
     masks = np.zeros((3, *request.image.shape), bool)
     masks[:, 2:5, 2:5] = True
-    candidates = Candidates(masks, np.array(scores, np.float32), np.zeros((3, 2, 2), np.float32))
+    # the logits tell which answer and which candidate they are of
+    low_res = np.stack([np.full((2, 2), 10 * request.number + k, np.float32) for k in range(3)])
+    candidates = Candidates(masks, np.array(scores, np.float32), low_res)
     controller.handle(Predicted(request.number, request.slice, candidates, 0.01))
 
 
@@ -101,6 +103,83 @@ def test_candidates_come_best_first_and_can_be_stepped_through(controller, port)
         shown.append(controller.proposal.order[controller.proposal.chosen])
         controller.next_candidate()
     assert shown == [1, 2, 0, 1]
+
+
+REF = SliceRef("a", 0, 5)
+
+
+def ask(controller, port, prompt):
+    """Ask on the visible slice and answer; gives the prompt the model saw."""
+    controller.prompt_edited(controller.position, prompt)
+    controller.ask()
+    request = port.of(Predict)[-1]
+    answer(controller, request)
+    return request
+
+
+def fed_back(request):
+    logits = request.prompt.mask_logits
+    return None if logits is None else int(logits[0, 0])
+
+
+def test_a_further_click_goes_on_from_the_shown_candidate(controller, port):
+    first = ask(controller, port, BOX)
+    assert fed_back(first) is None
+    second = ask(controller, port, BOX.with_points([(3, 3)], [1]))
+    assert fed_back(second) == 10 * first.number + 1  # candidate 1 has the highest score
+    controller.next_candidate()
+    third = ask(controller, port, BOX.with_points([(3, 3), (5, 5)], [1, 0]))
+    assert fed_back(third) == 10 * second.number + 2
+
+
+def test_an_undone_click_asks_what_was_asked_before(controller, port):
+    one, two = BOX.with_points([(3, 3)], [1]), BOX.with_points([(3, 3), (5, 5)], [1, 0])
+    ask(controller, port, BOX)
+    before = ask(controller, port, one)
+    ask(controller, port, two)
+    assert fed_back(ask(controller, port, one)) == fed_back(before)
+    assert fed_back(ask(controller, port, BOX)) is None
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [Prompt(box=(2, 2, 7, 6)).with_points([(3, 3)], [1]), BOX.with_points([(4, 3)], [1]), BOX],
+    ids=["box moved", "click moved", "click removed"],
+)
+def test_a_changed_prompt_starts_anew(controller, port, prompt):
+    controller.prompt_edited(REF, BOX.with_points([(3, 3)], [1]))
+    controller.ask()
+    answer(controller, port.of(Predict)[-1])
+    assert fed_back(ask(controller, port, prompt)) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c.show(SliceRef("a", 0, 6)),
+        lambda c: c.set_model("model-2"),
+        lambda c: c.set_scene(Scene("a", c.scene.volume, Window(10, 20))),
+        lambda c: c.ask_nothing(),
+        lambda c: c.accepted(1, "replace", 9),
+    ],
+    ids=["slice", "model", "window", "cleared", "accepted"],
+)
+def test_nothing_is_fed_back_across_a_change(controller, port, change):
+    ask(controller, port, BOX)
+    change(controller)
+    controller.show(REF)
+    assert fed_back(ask(controller, port, BOX.with_points([(3, 3)], [1]))) is None
+
+
+def test_an_answer_without_candidates_feeds_nothing_back(controller, port):
+    controller.prompt_edited(REF, BOX)
+    controller.ask()
+    request = port.of(Predict)[-1]
+    empty = Candidates(
+        np.zeros((0, *request.image.shape), bool), np.zeros(0, np.float32), np.zeros((0, 2, 2), np.float32)
+    )
+    controller.handle(Predicted(request.number, request.slice, empty, 0.01))
+    assert fed_back(ask(controller, port, BOX.with_points([(3, 3)], [1]))) is None
 
 
 def test_answer_to_an_older_prompt_is_dropped(controller, port):
