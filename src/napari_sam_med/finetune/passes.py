@@ -23,7 +23,6 @@ from napari_sam_med.models.builtin_roi import (
     sample_map,
 )
 
-
 MORE_CLICKS = (0, 0, 0, 0, 1, 1, 2, 5)
 """Numbers of corrections between the two graded looks, drawn evenly."""
 

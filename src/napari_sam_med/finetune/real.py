@@ -83,7 +83,7 @@ def load_real_slices(pairs: Path) -> list[list[RealSlice]]:
 
 
 def sample_cases(phantoms: int = 6, step: int = 4) -> list[list[RealSlice]]:
-    """Every `step`-th slice of the package's labelled samples: the ICBM152 brain, and as one case some synthetic abdomens.
+    """Every `step`-th slice of the package's own samples: the ICBM152 brain, and some synthetic abdomens as one case.
 
     Raises
     ------

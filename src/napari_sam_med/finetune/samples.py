@@ -120,7 +120,7 @@ def _with_alike(
 def _scattered(mask: NDArray[np.bool_]) -> bool:
     """Whether no connected piece holds four fifths of the object."""
     pieces, n = label(mask)
-    return n > 1 and int(np.bincount(pieces.ravel())[1:].max()) < 0.8 * np.count_nonzero(mask)
+    return bool(n > 1 and np.bincount(pieces.ravel())[1:].max() < 0.8 * np.count_nonzero(mask))
 
 
 def drawn_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -246,8 +246,8 @@ class SegmentController:
     def _continued(self, ref: SliceRef, prompt: Prompt) -> Prompt:
         """A prompt with the logits of the answer it corrects.
 
-        That is the shown candidate for the same box and all but the last of its clicks (or more of them). A prompt that was
-        answered before, such as after undoing a click, is asked the same way again.
+        That is the shown candidate for the same box and all but the last of its clicks, or more of them. A prompt that
+        was answered before, such as after undoing a click, is asked the same way again.
         """
         before = [a for a in self._answers if a.ref == ref and _continues(prompt, a.prompt)]
         if not before:

@@ -1,8 +1,8 @@
 """Grey-value cues of the built-in model: what sets the object's pixels apart from those around it.
 
-A convolution sees neighbours only; whether a pixel is rather an inner or an outer grey is a question about the whole region.
-So the histograms of both are compared here and drawn as maps. (Colour models of object and background from a box: Rother
-et al. 2004, GrabCut; threshold between two classes: Otsu 1979.)
+A convolution sees neighbours only; whether a pixel is rather an inner or an outer grey is a question about the whole
+region. So the histograms of both are compared here and drawn as maps. (Colour models of object and background from a
+box: Rother et al. 2004, GrabCut; threshold between two classes: Otsu 1979.)
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ def tone_maps(local: Tensor, inner: Tensor, outer: Tensor, prev: Tensor, has_pre
     Returns
     -------
     Tensor
-        Log-ratio of the two histograms at each pixel's grey; the same once more with the histograms of the earlier answer
-        (without one: of the first ratio, as one iteration of GrabCut); position over Otsu's threshold of the inner pixels.
+        Log-ratio of the two histograms at each pixel's grey; the same once more with the histograms of the earlier
+        answer (without one: of the first ratio, as one iteration of GrabCut); position over Otsu's threshold of the
+        inner pixels.
     """
     place = ((local.flatten(1) / RANGE + 1) / 2 * BINS - 0.5).clamp(0, BINS - 1)
     inner_, outer_ = inner.flatten(1), outer.flatten(1)
