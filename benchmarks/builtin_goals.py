@@ -145,8 +145,8 @@ def markdown(table: pd.DataFrame) -> str:
     below = int((pairs["s5_score"] < better - 0.02).sum())
     lines += [
         "",
-        f"Pair by pair: above both baselines on {above} of {len(pairs)} (goal: three quarters); more than .02 below the "
-        f"better one on {below} (goal: none).",
+        f"Pair by pair: above both baselines on {above} of {len(pairs)} (goal: three quarters); more than .02 below "
+        f"the better one on {below} (goal: none).",
         "",
         "| pair (S5) | built-in, `score` | ellipse | Otsu, better side |",
         "|---|---:|---:|---:|",

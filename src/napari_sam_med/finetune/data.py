@@ -13,7 +13,7 @@ from napari_sam_med.finetune.samples import Sample, make_sample
 from napari_sam_med.finetune.targets import grey_regions
 from napari_sam_med.synth import random_slice
 
-REGION_SHARE = 0.25
+REGION_SHARE = 0.15
 """Share of the real slices whose objects are regions of similar grey."""
 
 
@@ -22,17 +22,18 @@ def sample_at(
 ) -> Sample:
     """The sample number `index` of the stream with this seed; the same numbers give the same sample.
 
-    In a quarter of the real slices the objects are regions of similar grey instead of the labelled ones.
+    In some of the real slices the objects are regions of similar grey instead of the labelled ones.
     """
     rng = np.random.default_rng([seed, index])
     while True:
+        unite = True
         if real and rng.random() < real_share:
             image, labels = augment(rng, real[int(rng.integers(len(real)))], size)
             if rng.random() < REGION_SHARE:
-                labels = grey_regions(rng, image)
+                labels, unite = grey_regions(rng, image), False
         else:
             image, labels = random_slice(rng, size)
-        sample = make_sample(rng, image, labels, prompts)
+        sample = make_sample(rng, image, labels, prompts, unite)
         if sample is not None:
             return sample
 

@@ -14,6 +14,7 @@ from napari_sam_med.finetune.samples import Sample
 from napari_sam_med.models.builtin_net import FEATURE_STRIDE, BuiltinNet, Output
 from napari_sam_med.models.builtin_roi import (
     PromptBatch,
+    otsu_sides,
     prompt_maps,
     pyramid,
     resample,
@@ -23,6 +24,8 @@ from napari_sam_med.models.builtin_roi import (
     sample_map,
 )
 
+GUESS_SHARE, GOOD_GUESS = 0.5, 0.35
+"""Share of the boxes whose last look starts from a guess, and the IoU from which a guess is a good one."""
 MORE_CLICKS = (0, 0, 0, 0, 1, 1, 2, 5)
 """Numbers of corrections between the two graded looks, drawn evenly."""
 
@@ -85,9 +88,11 @@ def two_looks(
         with torch.no_grad():
             between = decode(net, features, levels, prompts, grid)
         prompts = second_prompts(between, prompts, target_on(batch, prompts, grid)[0], grid, rng)
+    maps = prompt_maps(levels, batch.prompts, grid)
+    prompts, weight = some_guesses(prompts, batch.prompts, maps, target, rng)
     second = decode(net, features, levels, prompts, grid)
     target2, area2 = target_on(batch, prompts, grid)
-    loss2, iou2 = training_loss(second, target2, area2)
+    loss2, iou2 = training_loss(second, target2, area2, weight)
     by_score = [
         iou.gather(1, out.iou.argmax(1, keepdim=True))[:, 0] for iou, out in ((iou1, first), (iou2, second))
     ]
@@ -100,6 +105,36 @@ def two_looks(
         "iou_error": float((first.iou.detach() - iou1).abs().mean()),
     }
     return loss1 + loss2, figures, (by_score[0], by_score[1])
+
+
+@torch.no_grad()
+def some_guesses(
+    prompts: PromptBatch, first: PromptBatch, maps: Tensor, target: Tensor, rng: np.random.Generator
+) -> tuple[PromptBatch, Tensor]:
+    """`prompts`, half of the boxes among them replaced by the first look, with one side of Otsu's threshold as guess.
+
+    Also the weight (P,) of each prompt's masks in the loss: 0 after a bad guess. So the network learns to go where the guess
+    points, to say how good that is, and its answers to different guesses stay different.
+    """
+    n = len(maps)
+    sides = otsu_sides(maps)
+    found, wanted = sides > 0.5, target > 0.5
+    iou = (found & wanted).sum((2, 3)) / (found | wanted).sum((2, 3)).clamp_min(1)
+    better = iou.argmax(1)
+    other = torch.from_numpy(rng.random(n) < 0.3).to(maps.device)
+    side = torch.where(other, 1 - better, better)
+    every = torch.arange(n, device=maps.device)
+    taken = torch.from_numpy(rng.random(n) < GUESS_SHARE).to(maps.device) & ~torch.isnan(first.box).any(1)
+    weight = (~taken | (iou[every, side] > GOOD_GUESS)).to(maps.dtype)
+    unused = torch.zeros_like(prompts.clicks)
+    unused[:, : first.clicks.shape[1]] = first.clicks
+    guessed = replace(
+        prompts,
+        roi=torch.where(taken[:, None], first.roi, prompts.roi),
+        clicks=torch.where(taken[:, None, None], unused, prompts.clicks),
+        prev=torch.where(taken[:, None, None, None], sides[every, side][:, None], prompts.prev),
+    )
+    return guessed, weight
 
 
 @torch.no_grad()

@@ -17,7 +17,9 @@ MAX_SHARE = 0.85
 KIND_BOX, KIND_POINT, KIND_BOTH = 0, 1, 2
 KIND_ODDS = (0.58, 0.3, 0.12)
 
-PIECE_ODDS, UNITED_ODDS, ALL_ODDS = 0.4, 0.15, 0.03
+PIECE_ODDS, UNITED_ODDS, ALL_ODDS = 0.4, 0.12, 0.02
+ALIKE = 15.0
+"""Labels whose mean greys differ by no more (of 255) may be one target."""
 
 HIDDEN_ODDS = 0.08
 """An object with hardly any visible outline is kept with these odds."""
@@ -47,15 +49,20 @@ class Sample:
 
 
 def make_sample(
-    rng: np.random.Generator, image: NDArray[np.uint8], labels: NDArray[np.int32], prompts: int
+    rng: np.random.Generator,
+    image: NDArray[np.uint8],
+    labels: NDArray[np.int32],
+    prompts: int,
+    unite: bool = True,
 ) -> Sample | None:
     """Choose objects of a labelled slice and draw a first prompt for each; None when the slice has no object.
 
-    Objects whose outline cannot be seen are mostly passed over: they teach nothing but to fill the box.
+    Objects whose outline cannot be seen are mostly passed over: they teach nothing but to fill the box. `unite` says
+    whether several labels together may be one.
     """
     masks: list[NDArray[np.bool_]] = []
     for _ in range(3 * prompts):
-        mask = _pick(rng, image, labels)
+        mask = _pick(rng, image, labels, unite)
         if mask is not None and visible_share(image, mask) + HIDDEN_ODDS > rng.random():
             masks.append(mask)
         if len(masks) == prompts:
@@ -80,7 +87,7 @@ def make_sample(
 
 
 def _pick(
-    rng: np.random.Generator, image: NDArray[np.uint8], labels: NDArray[np.int32]
+    rng: np.random.Generator, image: NDArray[np.uint8], labels: NDArray[np.int32], unite: bool
 ) -> NDArray[np.bool_] | None:
     """One target: all of a label, one connected piece of it, labels of like grey together, or all of them."""
     values = np.unique(labels)
@@ -95,9 +102,9 @@ def _pick(
             if n > 1:
                 sizes = np.bincount(pieces.ravel())[1:]
                 mask = pieces == int(rng.choice(n, p=sizes / sizes.sum())) + 1
-        elif style < PIECE_ODDS + UNITED_ODDS:
+        elif unite and style < PIECE_ODDS + UNITED_ODDS:
             mask = _with_alike(rng, image, labels, mask)
-        elif style < PIECE_ODDS + UNITED_ODDS + ALL_ODDS:
+        elif unite and style < PIECE_ODDS + UNITED_ODDS + ALL_ODDS:
             mask = labels > 0
         if MIN_PIXELS <= int(mask.sum()) <= MAX_SHARE * mask.size:
             return mask
@@ -111,6 +118,7 @@ def _with_alike(
     counts = np.bincount(labels.ravel())
     means = np.bincount(labels.ravel(), image.ravel()) / np.maximum(counts, 1)
     far = np.abs(means - image[mask].mean()).astype(float)
+    far[far > ALIKE] = np.inf
     far[(counts == 0) | (np.arange(len(far)) == 0)] = np.inf
     far[labels[mask][0]] = np.inf
     alike = np.argsort(far)[: int(rng.integers(1, 3))]

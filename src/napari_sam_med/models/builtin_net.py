@@ -19,6 +19,8 @@ N_CANDIDATES = 3
 FEATURE_STRIDE = 8
 ENCODER_MULTIPLE = 32
 PROMPT_CHANNELS = 17
+BOX_CHANNEL, HAS_BOX_CHANNEL, OTSU_CHANNEL = 4, 11, 16
+"""Places of some of the maps that ``builtin_roi.prompt_maps`` draws."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class Decoder(nn.Module):
         self.out1 = nn.Sequential(_Conv(d1 + PROMPT_CHANNELS, d1), nn.Conv2d(d1, N_CANDIDATES, 3, padding=1))
         # one judgement a candidate, from what lies in it, along its outline, and in the whole region
         self.iou = nn.Sequential(
-            nn.Linear(d8 + 2 * d2 + N_CANDIDATES + 3, 96), nn.ReLU(inplace=True), nn.Linear(96, 1)
+            nn.Linear(d8 + 2 * d2 + N_CANDIDATES + 8, 96), nn.ReLU(inplace=True), nn.Linear(96, 1)
         )
 
     def forward(self, maps: Tensor, features: Tensor) -> Output:
@@ -167,9 +169,9 @@ class Decoder(nn.Module):
         y2 = self.out2(_up(self.to2(y4)) + x2)
         y1 = F.pixel_shuffle(self.to1(y2), 2)
         logits = self.out1(torch.cat([y1, maps], 1)).float()
-        return Output(logits, self._judge(x8, y2, logits))
+        return Output(logits, self._judge(x8, y2, logits, maps))
 
-    def _judge(self, x8: Tensor, y2: Tensor, logits: Tensor) -> Tensor:
+    def _judge(self, x8: Tensor, y2: Tensor, logits: Tensor, maps: Tensor) -> Tensor:
         """Predicted IoU (P, 3) of each candidate."""
         p = torch.sigmoid(logits.detach())
         small = F.avg_pool2d(p, 2).flatten(2)
@@ -179,7 +181,8 @@ class Decoder(nn.Module):
         ]
         everywhere = x8.float().mean((2, 3))[:, None].expand(-1, N_CANDIDATES, -1)
         which = torch.eye(N_CANDIDATES, device=p.device).expand(len(p), -1, -1)
-        judged = self.iou(torch.cat([everywhere, *pooled, which, _mask_summary(p)], 2))
+        facts = [_mask_summary(p), _box_summary(p, maps)]
+        judged = self.iou(torch.cat([everywhere, *pooled, which, *facts], 2))
         return torch.sigmoid(judged.float())[..., 0]
 
 
@@ -189,6 +192,21 @@ def _mask_summary(p: Tensor) -> Tensor:
     doubt = (p * (1 - p)).sum((2, 3)) / (p.sum((2, 3)) + 1.0)
     overlap = torch.minimum(p, p[:, :1]).sum((2, 3)) / (torch.maximum(p, p[:, :1]).sum((2, 3)) + 1e-3)
     return torch.stack([area, doubt, overlap], 2)
+
+
+def _box_summary(p: Tensor, maps: Tensor) -> Tensor:
+    """How far each candidate spans the rows and columns of the box and those outside it, and whether there is one.
+
+    A tight box is touched on all four sides. (P, 3, 5).
+    """
+    facts = []
+    for axis in (3, 2):  # profiles over the rows, then over the columns
+        box = maps[:, BOX_CHANNEL].amax(axis - 1)[:, None]
+        reach = p.amax(axis)
+        for part in (box, 1 - box):
+            facts.append((reach * part).sum(2) / part.sum(2).clamp_min(1.0))
+    there = maps[:, HAS_BOX_CHANNEL, 0, 0][:, None].expand_as(facts[0])
+    return torch.stack([*facts, there], 2).to(p.dtype)
 
 
 def _up(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_sam_med.models.builtin_net import BOX_CHANNEL, OTSU_CHANNEL
 from napari_sam_med.models.builtin_tone import tone_maps
 
 MARGIN = 1.5
@@ -19,6 +20,8 @@ MAX_ASPECT = 2.0
 CLICK_SIGMA = 0.03
 """Standard deviation of a drawn click over the region's side."""
 MAX_CLICKS = 24
+GUESS_LOW, GUESS_HIGH = 0.1, 0.9
+"""Probabilities outside and inside a guess that is offered as an earlier answer."""
 
 
 @dataclass
@@ -151,6 +154,16 @@ def prompt_maps(levels: list[Tensor], batch: PromptBatch, size: int) -> Tensor:
         ],
         dim=1,
     )
+
+
+def otsu_sides(maps: Tensor) -> Tensor:
+    """The bright and the dark side of Otsu's threshold inside the box, as faint earlier answers (P, 2, R, R).
+
+    A first guess for objects that leave most of their box empty: two lungs, a butterfly of grey matter.
+    """
+    box, over = maps[:, BOX_CHANNEL], maps[:, OTSU_CHANNEL]
+    sides = torch.stack([(over > 0) & (box > 0), (over <= 0) & (box > 0)], 1)
+    return GUESS_LOW + (GUESS_HIGH - GUESS_LOW) * sides.to(maps.dtype)
 
 
 def _inner_outer(box_maps: Tensor, near: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
