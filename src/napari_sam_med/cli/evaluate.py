@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from napari_sam_med.cli import options
+from napari_sam_med.cli.info import SERIES_HELP
 
 if TYPE_CHECKING:
     from napari_sam_med.evaluation.config import Case
@@ -45,6 +46,10 @@ def evaluate(
     ] = None,
     channel: Annotated[
         int, typer.Option("--channel", metavar="N", min=0, help="Of an nnU-Net folder's images.")
+    ] = 0,
+    series: Annotated[str | None, typer.Option("--series", metavar="SERIES", help=SERIES_HELP)] = None,
+    time: Annotated[
+        int, typer.Option("--time", metavar="T", min=0, help="Time point of a 4D volume, from 0.")
     ] = 0,
     model: Annotated[
         list[str] | None, typer.Option("--model", metavar="M", help=_MODEL_HELP, show_default="builtin")
@@ -110,7 +115,7 @@ def evaluate(
 
     if scheduler and workers > 1:
         raise typer.BadParameter("Choose --workers or --scheduler, not both.", param_hint="--scheduler")
-    cases = _cases(volume, labels, dataset, channel)
+    cases = _cases(volume, labels, dataset, channel, series, time)
     window_text = options.check_window(window)
     values = _numbers(label_values)
     config = options.as_usage(
@@ -137,7 +142,14 @@ def evaluate(
     run_evaluation(config, output, Workers(device, workers, scheduler))
 
 
-def _cases(volume: Path | None, labels: Path | None, dataset: Path | None, channel: int) -> tuple[Case, ...]:
+def _cases(
+    volume: Path | None,
+    labels: Path | None,
+    dataset: Path | None,
+    channel: int,
+    series: str | None,
+    time: int,
+) -> tuple[Case, ...]:
     """What to score: one pair or a dataset."""
     from napari_sam_med.evaluation.cohort import read_cohort
     from napari_sam_med.evaluation.config import Case
@@ -148,10 +160,17 @@ def _cases(volume: Path | None, labels: Path | None, dataset: Path | None, chann
             raise typer.BadParameter(
                 "Give VOLUME and LABELS, or --dataset, not both.", param_hint="--dataset"
             )
+        if series is not None or time:
+            raise typer.BadParameter(
+                "--series and --time choose a part of one VOLUME, and --dataset gives many.",
+                param_hint="--dataset",
+            )
         return read_cohort(dataset, channel)
     if volume is None or labels is None:
         raise typer.BadParameter("Give VOLUME and LABELS, or --dataset.", param_hint="VOLUME LABELS")
-    return (Case(stem_of(volume), volume, labels),)
+    # of "." and ".." the name is that of the folder
+    name = stem_of(volume if volume.name not in ("", "..") else volume.resolve())
+    return (Case(name, volume, labels, series=series, time=time),)
 
 
 def _words(text: str) -> list[str]:
