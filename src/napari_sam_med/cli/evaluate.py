@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from napari_sam_med.evaluation.config import Case
     from napari_sam_med.prompts import Variant
 
-_MODEL_HELP = "Name (see `models`), checkpoint file, or baseline: ellipse, otsu. Repeat to compare."
+_MODEL_HELP = (
+    "Name (the command models lists them), checkpoint file, or baseline: ellipse, otsu. Repeat to compare."
+)
 _STRATEGY_HELP = (
     "Simulated prompts: S1 everything, S2 one point, S3 five, S4 five + five negative, S5 box, S6 box + point, "
     "center, boxes (one a part), clicks (corrections)."
@@ -65,7 +67,7 @@ def evaluate(
         typer.Option("--max-slices", metavar="N", min=1, help="At most so many slices, spread evenly."),
     ] = None,
     window: Annotated[
-        str | None, typer.Option("--window", metavar="NAME|LEVEL/WIDTH", help=options.WINDOW_HELP)
+        str | None, typer.Option("--window", metavar="WINDOW", help=options.WINDOW_HELP)
     ] = None,
     min_pixels: Annotated[
         int,
@@ -106,8 +108,8 @@ def evaluate(
 
     Writes scores.csv (a row for every slice, label, model, strategy and rule), summary.csv, run.json and figures.
     The rule "score" takes the candidate the model believes in, "oracle" the one that fits the truth best.
-    Ctrl-C stops the run and keeps the rows so far; the same command goes on where it stopped. `report` makes a
-    document of the folder.
+    Ctrl-C stops the run and keeps the rows so far; the same command goes on where it stopped. The command `report`
+    makes a document of the folder.
     """
     from napari_sam_med.cli.evaluate_run import Workers, run_evaluation
     from napari_sam_med.evaluation.config import EvaluationConfig
