@@ -103,7 +103,7 @@ def iter_pair_scores(
         try:
             models[model] = BASELINES.get(model) if model in BASELINES else session_for(model)
         except Exception as error:
-            yield ScoreRow(plan.case, model=_shown(model), error=error_sentence(error))
+            yield ScoreRow(plan.case, model=shown_name(model), error=error_sentence(error))
     for target in plan.targets:
         pixels = slice_image(image, target.axis, target.index, plan.window)
         objects = _objects(plan, target, pixels, image, labels)
@@ -160,7 +160,7 @@ def _score_slice(
     strategies = [STRATEGIES.get(strategy) for name, strategy in config.runs() if name == model]
     for each in objects:
         for strategy in strategies:
-            row = replace(each.row, model=_shown(model), strategy=strategy.name)
+            row = replace(each.row, model=shown_name(model), strategy=strategy.name)
             try:
                 if row.error:
                     raise SamMedError(row.error)
@@ -204,7 +204,7 @@ def prompt_rng(seed: int, row: ScoreRow) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big"))
 
 
-def _shown(model: str) -> str:
+def shown_name(model: str) -> str:
     """Name of a model in tables: a file without its folder."""
     return model.replace("\\", "/").rsplit("/", 1)[-1]
 
