@@ -118,7 +118,7 @@ def _say_where_from(store: RunStore) -> None:
     if store.n_kept:
         console.err().print(f"Going on from an earlier start: {store.n_kept} rows are there already.")
     if store.set_aside:
-        console.warn(f"The folder held a run with other settings; it was moved to {store.set_aside}.")
+        console.warn(store.why_aside)
 
 
 def _seconds_before(store: RunStore) -> float:

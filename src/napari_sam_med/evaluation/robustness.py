@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,14 @@ from napari_sam_med.core.windowing import Window
 from napari_sam_med.evaluation.answers import Answer, SliceAsker, answer, choose, dices_of
 from napari_sam_med.evaluation.baselines import BASELINES, Baseline
 from napari_sam_med.evaluation.cases import read_case
+from napari_sam_med.evaluation.config import shown_name
 from napari_sam_med.evaluation.degradations import degrade
 from napari_sam_med.evaluation.labels import label_name
 from napari_sam_med.evaluation.plan import PairPlan, SliceTarget, plan_pair
 from napari_sam_med.evaluation.robustness_config import RobustnessConfig, Step
 from napari_sam_med.evaluation.robustness_rows import NAN, LabRow
 from napari_sam_med.evaluation.rows import ScoreRow
-from napari_sam_med.evaluation.runner import SessionFor, error_sentence, prompt_rng, shown_name
+from napari_sam_med.evaluation.runner import SessionFor, error_sentence, prompt_rng
 from napari_sam_med.inference.session import Session
 from napari_sam_med.inference.slices import slice_image
 from napari_sam_med.prompts import STRATEGIES
@@ -106,7 +108,8 @@ def iter_pair_robustness(
         try:
             models[model] = BASELINES.get(model) if model in BASELINES else session_for(model)
         except Exception as error:
-            yield LabRow(plan.case, model=shown_name(model), error=error_sentence(error))
+            sentence = error_sentence(error, files=(Path(model),))
+            yield LabRow(plan.case, model=shown_name(model), error=sentence)
     for target in plan.targets:
         place = _Place(image, target, plan.window)
         objects = _objects(plan, target, image, labels)

@@ -97,7 +97,7 @@ class Session:
             prompt.check_inside(image.shape)
         grid = image.grid
         known = self.embed(image) if embedding is None else embedding
-        squares = [_clip(prompt, image.shape).to_square(grid) for prompt in prompts]
+        squares = [prompt.clipped(image.shape).to_square(grid) for prompt in prompts]
         if len(squares) > 1 and isinstance(self.model, BatchSegmenter):
             found = self.model.decode_many(known, squares)
         else:
@@ -154,12 +154,3 @@ def _on_voxels(found: Candidates, grid: SquareGrid) -> Candidates:
     for mask, square in zip(masks, found.masks, strict=True):
         mask[:] = grid.to_voxels(square.astype(np.float32)) >= 0.5
     return replace(found, masks=masks)
-
-
-def _clip(prompt: Prompt, shape: tuple[int, int]) -> Prompt:
-    if prompt.box is None:
-        return prompt
-    last_row, last_col = shape[0] - 1, shape[1] - 1
-    r0, c0, r1, c1 = prompt.box
-    box = (max(r0, 0.0), max(c0, 0.0), min(r1, float(last_row)), min(c1, float(last_col)))
-    return prompt if box == prompt.box else replace(prompt, box=box)
