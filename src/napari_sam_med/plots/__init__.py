@@ -1,7 +1,9 @@
 """Pictures of tables: pure functions that draw onto given axes, in given colours."""
 
+from napari_sam_med.plots.calibration import calibration
 from napari_sam_med.plots.colors import PLAIN, SERIES, Colors
+from napari_sam_med.plots.curves import dose_curve
 from napari_sam_med.plots.distributions import box_by, histogram
 from napari_sam_med.plots.scatter import scatter
 
-__all__ = ["PLAIN", "SERIES", "Colors", "box_by", "histogram", "scatter"]
+__all__ = ["PLAIN", "SERIES", "Colors", "box_by", "calibration", "dose_curve", "histogram", "scatter"]
