@@ -217,8 +217,8 @@ def _partial(ranks: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArra
     elif np.linalg.cond(matrix) <= 1e12:
         precision = np.linalg.inv(matrix)
         scale = np.sqrt(precision[0, 0] * np.diag(precision))
-        values[kept] = np.clip(-precision[0] / scale, -1.0, 1.0)
-    return values[1:]
+        values[kept] = -precision[0] / scale
+    return np.clip(values[1:], -1.0, 1.0)  # rounding
 
 
 def _covariance(ranks: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
