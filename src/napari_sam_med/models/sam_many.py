@@ -1,4 +1,4 @@
-"""SAM's mask decoder for many prompts on one image: the same numbers up to rounding, with half of the work. Imports torch.
+"""SAM's mask decoder for many prompts on one image: the same numbers up to rounding, in less time. Imports torch.
 
 The decoder of ``segment_anything`` projects every image token anew for every prompt and layer. A prompt of a few points
 has few tokens, and a product of three matrices may be taken in either order: here the projections are put on the side
