@@ -19,6 +19,7 @@ app = typer.Typer(
     epilog="For research; not a medical device.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",  # joins the lines of a paragraph, whatever the width
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

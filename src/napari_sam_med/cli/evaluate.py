@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from napari_sam_med.cli import options
+from napari_sam_med.cli.info import SERIES_HELP
 
 if TYPE_CHECKING:
     from napari_sam_med.evaluation.config import Case
     from napari_sam_med.prompts import Variant
 
-_MODEL_HELP = "Name (see `models`), checkpoint file, or baseline: ellipse, otsu. Repeat to compare."
+_MODEL_HELP = (
+    "Name (the command models lists them), checkpoint file, or baseline: ellipse, otsu. Repeat to compare."
+)
 _STRATEGY_HELP = (
     "Simulated prompts: S1 everything, S2 one point, S3 five, S4 five + five negative, S5 box, S6 box + point, "
     "center, boxes (one a part), clicks (corrections)."
@@ -46,6 +49,10 @@ def evaluate(
     channel: Annotated[
         int, typer.Option("--channel", metavar="N", min=0, help="Of an nnU-Net folder's images.")
     ] = 0,
+    series: Annotated[str | None, typer.Option("--series", metavar="SERIES", help=SERIES_HELP)] = None,
+    time: Annotated[
+        int, typer.Option("--time", metavar="T", min=0, help="Time point of a 4D volume, from 0.")
+    ] = 0,
     model: Annotated[
         list[str] | None, typer.Option("--model", metavar="M", help=_MODEL_HELP, show_default="builtin")
     ] = None,
@@ -60,7 +67,7 @@ def evaluate(
         typer.Option("--max-slices", metavar="N", min=1, help="At most so many slices, spread evenly."),
     ] = None,
     window: Annotated[
-        str | None, typer.Option("--window", metavar="NAME|LEVEL/WIDTH", help=options.WINDOW_HELP)
+        str | None, typer.Option("--window", metavar="WINDOW", help=options.WINDOW_HELP)
     ] = None,
     min_pixels: Annotated[
         int,
@@ -101,8 +108,8 @@ def evaluate(
 
     Writes scores.csv (a row for every slice, label, model, strategy and rule), summary.csv, run.json and figures.
     The rule "score" takes the candidate the model believes in, "oracle" the one that fits the truth best.
-    Ctrl-C stops the run and keeps the rows so far; the same command goes on where it stopped. `report` makes a
-    document of the folder.
+    Ctrl-C stops the run and keeps the rows so far; the same command goes on where it stopped. The command `report`
+    makes a document of the folder.
     """
     from napari_sam_med.cli.evaluate_run import Workers, run_evaluation
     from napari_sam_med.evaluation.config import EvaluationConfig
@@ -110,7 +117,7 @@ def evaluate(
 
     if scheduler and workers > 1:
         raise typer.BadParameter("Choose --workers or --scheduler, not both.", param_hint="--scheduler")
-    cases = _cases(volume, labels, dataset, channel)
+    cases = _cases(volume, labels, dataset, channel, series, time)
     window_text = options.check_window(window)
     values = _numbers(label_values)
     config = options.as_usage(
@@ -137,7 +144,14 @@ def evaluate(
     run_evaluation(config, output, Workers(device, workers, scheduler))
 
 
-def _cases(volume: Path | None, labels: Path | None, dataset: Path | None, channel: int) -> tuple[Case, ...]:
+def _cases(
+    volume: Path | None,
+    labels: Path | None,
+    dataset: Path | None,
+    channel: int,
+    series: str | None,
+    time: int,
+) -> tuple[Case, ...]:
     """What to score: one pair or a dataset."""
     from napari_sam_med.evaluation.cohort import read_cohort
     from napari_sam_med.evaluation.config import Case
@@ -148,10 +162,17 @@ def _cases(volume: Path | None, labels: Path | None, dataset: Path | None, chann
             raise typer.BadParameter(
                 "Give VOLUME and LABELS, or --dataset, not both.", param_hint="--dataset"
             )
+        if series is not None or time:
+            raise typer.BadParameter(
+                "--series and --time choose a part of one VOLUME, and --dataset gives many.",
+                param_hint="--dataset",
+            )
         return read_cohort(dataset, channel)
     if volume is None or labels is None:
         raise typer.BadParameter("Give VOLUME and LABELS, or --dataset.", param_hint="VOLUME LABELS")
-    return (Case(stem_of(volume), volume, labels),)
+    # of "." and ".." the name is that of the folder
+    name = stem_of(volume if volume.name not in ("", "..") else volume.resolve())
+    return (Case(name, volume, labels, series=series, time=time),)
 
 
 def _words(text: str) -> list[str]:

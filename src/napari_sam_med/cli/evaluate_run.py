@@ -118,7 +118,7 @@ def _say_where_from(store: RunStore) -> None:
     if store.n_kept:
         console.err().print(f"Going on from an earlier start: {store.n_kept} rows are there already.")
     if store.set_aside:
-        console.warn(f"The folder held a run with other settings; it was moved to {store.set_aside}.")
+        console.warn(store.why_aside)
 
 
 def _seconds_before(store: RunStore) -> float:
@@ -155,7 +155,8 @@ def _write_results(
         summary(table).to_csv(store.folder / "summary.csv", index=False)
     except OSError as error:
         raise OutputError(f"summary.csv cannot be written: {error.strerror or error}.") from error
-    save_figures(table, store.folder)
+    if not stopped:  # they can take minutes, and who stops does not want to wait
+        save_figures(table, store.folder)
 
 
 def _report(table: pd.DataFrame, folder: Path) -> None:
