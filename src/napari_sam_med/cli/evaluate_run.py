@@ -155,7 +155,8 @@ def _write_results(
         summary(table).to_csv(store.folder / "summary.csv", index=False)
     except OSError as error:
         raise OutputError(f"summary.csv cannot be written: {error.strerror or error}.") from error
-    save_figures(table, store.folder)
+    if not stopped:  # they can take minutes, and who stops does not want to wait
+        save_figures(table, store.folder)
 
 
 def _report(table: pd.DataFrame, folder: Path) -> None:

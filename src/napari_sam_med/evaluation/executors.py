@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -171,6 +172,8 @@ class DaskExecutor:
 
     def __init__(self, perform: Perform, address: str, timeout_s: float = 20.0) -> None:
         distributed = _import_distributed()
+        # it logs a traceback for each try to find a scheduler that is gone; `next` says so in a sentence
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         try:
             self._client = distributed.Client(address, timeout=timeout_s, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
@@ -216,9 +219,10 @@ class DaskExecutor:
                 if self._client.status != "running":
                     raise SamMedError("The Dask scheduler is gone.") from None
                 self.submit(task)
-            except ImportError as error:
+            except Exception as error:  # tasks turn their own failures into rows
                 raise InputError(
-                    f"A worker of the Dask cluster lacks what it needs ({error}); install napari-sam-med there."
+                    f"A worker of the Dask cluster cannot work ({type(error).__name__}: {error}); install the same "
+                    "version of napari-sam-med there."
                 ) from error
 
     def close(self) -> None:

@@ -27,6 +27,7 @@ def draw_factor(
     metric: str = "dice",
     *,
     group: str | None = None,
+    trend: bool = False,
     colors: Colors = PLAIN,
 ) -> list[Hashable]:
     """A metric against a factor, with Spearman's rho and n above.
@@ -43,8 +44,18 @@ def draw_factor(
     """
     rho, n_valid, _ = spearman(table[factor], table[metric])
     title = f"Spearman ρ = {rho:+.2f}, n = {n_valid}" if rho == rho else f"n = {n_valid}"
-    labels = {"x_label": factor_label(factor), "y_label": metric_label(metric)}
-    shown = scatter(axes, table, factor, metric, title=title, group=group, colors=colors, **labels)
+    shown = scatter(
+        axes,
+        table,
+        factor,
+        metric,
+        x_label=factor_label(factor),
+        y_label=metric_label(metric),
+        title=title,
+        group=group,
+        trend=trend,
+        colors=colors,
+    )
     if shown:
         _limit(axes, metric, "y")
     return shown
