@@ -89,6 +89,17 @@ def test_a_box_comes_out_where_it_was_drawn_on_the_source_grid(tmp_path, fake, c
     np.testing.assert_array_equal(voxels_of(mask), expected)
 
 
+def test_a_box_that_reaches_beyond_the_slice_is_cut_and_said_so(tmp_path, fake, capsys):
+    source, mask = nifti(tmp_path, LPI), tmp_path / "mask.nii.gz"
+    boxes = ("axial:3:2,4,6,9", "axial:4:-3,4,6,90")
+    assert run("segment", source, "--box", boxes[0], "--box", boxes[1], "-o", mask) == 0
+    said = capsys.readouterr().err
+    assert said.count("Warning") == 1
+    assert "axial 4" in said
+    assert "0,4,6,19" in said
+    assert np.count_nonzero(voxels_of(mask)) == 5 * 6 + 7 * 16
+
+
 def test_prompt_files_make_one_mask_of_several_labels_and_later_prompts_win(tmp_path, fake):
     source = nifti(tmp_path, LPI)
     prompts = tmp_path / "prompts.json"

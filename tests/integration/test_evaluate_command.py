@@ -10,8 +10,10 @@ import pytest
 import napari_sam_med.models
 from fixtures.fake_segmenter import FakeSegmenter
 from fixtures.labelled_volumes import boxes_pair
+from fixtures.medical_files import Series
 from napari_sam_med.cli import main
 from napari_sam_med.core.errors import ModelError
+from napari_sam_med.evaluation import figures
 from napari_sam_med.evaluation.table import columns, read_table
 
 QUICK = ("--strategy", "S5", "--max-slices", "1")
@@ -44,6 +46,12 @@ def files(tmp_path):
         nib.save(nib.Nifti1Image(data, volume.source.affine), folder / name)
         paths.append(folder / name)
     return paths
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """They take longer than all else here."""
+    monkeypatch.setattr(figures, "save_figures", lambda table, folder: [])
 
 
 def run(*arguments):
@@ -102,6 +110,54 @@ def test_options_choose_slices_labels_axis_and_window(files, loaded, tmp_path):
     assert table["slice"].nunique() == 2
     info = json.loads((tmp_path / "run.json").read_text())
     assert info["windows"] == {"scan.v2": "128/300"}
+
+
+def test_one_of_several_series_and_its_labels(loaded, no_figures, tmp_path, capsys):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    series = Series(folder)
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    labels = np.zeros((6, 30, 32), np.int16)
+    labels[1:5, 8:20, 9:25] = 1
+    for number, bright in ((3, 1100), (4, 1300)):
+        values = np.where(labels, bright, 1000).astype(np.int16)
+        series.fill(values, f"s{number}_", affine=affine, uid=f"1.2.{number}", number=number)
+    lps = affine.copy()
+    lps[:2] *= -1
+    truth = tmp_path / "truth.nii.gz"
+    nib.save(nib.Nifti1Image(np.ascontiguousarray(labels.transpose(2, 1, 0)), lps), truth)
+    assert run(folder, truth, *QUICK, "-o", tmp_path / "out") == 1
+    assert "series" in capsys.readouterr().err
+    differences = []
+    for number in ("3", "4"):
+        out = tmp_path / f"out{number}"
+        assert run(folder, truth, *QUICK, "--series", number, "--window", "100/400", "-o", out) == 0
+        differences.append(read_table(out / "scores.csv")["intensity_difference"].iloc[0])
+    assert differences[1] == pytest.approx(3 * differences[0], rel=0.05)
+
+
+def test_one_of_several_time_points(files, loaded, no_figures, tmp_path, capsys):
+    image, labels = files
+    still = nib.load(image)
+    data = np.asarray(still.dataobj, np.float32)
+    moving = tmp_path / "moving.nii.gz"
+    nib.save(nib.Nifti1Image(np.stack([data, 255 - data], axis=-1), still.affine), moving)
+    differences = []
+    for time in (0, 1):
+        out = tmp_path / f"out{time}"
+        assert run(moving, labels, *QUICK, "--time", time, "--window", "128/255", "-o", out) == 0
+        table = read_table(out / "scores.csv")
+        differences.append(table[table["label"] == 1]["intensity_difference"].iloc[0])
+    assert differences[0] == pytest.approx(-differences[1], rel=0.02)
+    assert json.loads((tmp_path / "out1" / "run.json").read_text())["config"]["cases"][0]["time"] == 1
+    assert run(moving, labels, *QUICK, "--time", "2", "-o", tmp_path / "out2") == 1
+    assert "0 to 1" in capsys.readouterr().err
+
+
+def test_a_folder_given_as_a_dot_has_its_name(files, loaded, no_figures, tmp_path, monkeypatch):
+    monkeypatch.chdir(files[0].parent)
+    assert run(".", files[1], *QUICK, "-o", tmp_path / "out") == 1
+    assert set(read_table(tmp_path / "out" / "scores.csv")["case"]) == {"private person"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """A cohort through the command line: interrupted, damaged, changed, shared; every row is there exactly once."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -148,6 +151,63 @@ def test_other_settings_do_not_mix(dataset, whole, tmp_path, capsys):
     assert scores(out / "earlier-1").equals(whole)
 
 
+def test_rows_of_cases_that_are_not_asked_for_now_are_not_lost(dataset, whole, tmp_path, capsys):
+    out = tmp_path / "whole"
+    one = [dataset / "imagesTr" / "case_002_0000.nii.gz", dataset / "labelsTr" / "case_002.nii.gz"]
+    assert run(*one, "-o", out) == 0
+    assert "earlier-1" in capsys.readouterr().err
+    assert set(scores(out)["case"]) == {"case_002_0000"}
+    assert scores(out / "earlier-1").equals(whole)
+    assert run(*one, "-o", out) == 0
+    assert not (out / "earlier-2").exists()
+
+
+def test_other_weights_under_the_same_name_do_not_mix(dataset, whole, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from napari_sam_med.evaluation.baselines import BASELINES
+
+    changed = replace(BASELINES.get("ellipse"), fingerprint="ellipse-2")
+    monkeypatch.setitem(BASELINES._items, "ellipse", changed)
+    assert run("--dataset", dataset, "-o", tmp_path / "whole") == 0
+    assert scores(tmp_path / "whole" / "earlier-1").equals(whole)
+
+
+def test_figures_of_another_run_do_not_stay_beside_the_new_ones(dataset, whole, tmp_path):
+    old = tmp_path / "whole" / "factors_ellipse_S6_score.png"
+    old.write_bytes(b"picture")
+    (tmp_path / "whole" / "holiday.png").write_bytes(b"my own")
+    assert run("--dataset", dataset, "--seed", "3", "--max-slices", "1", "-o", tmp_path / "whole") == 0
+    assert {p.name for p in (tmp_path / "whole").glob("*.png")} == {"holiday.png"}
+    assert (tmp_path / "whole" / "earlier-1" / old.name).exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_killed_without_a_word_nothing_is_lost(dataset, whole, tmp_path):
+    """The process dies at a slice in the middle, as from the kernel's memory killer; the pictures are there too."""
+    out = tmp_path / "out"
+    code = f"""
+import os, signal
+from napari_sam_med.cli import main
+from napari_sam_med.evaluation import runner
+compute, calls = runner.compute_factors, []
+def deadly(target):
+    calls.append(target)
+    if len(calls) == 14:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return compute(target)
+runner.compute_factors = deadly
+main(["evaluate", *{CHOSEN!r}, "--dataset", {str(dataset)!r}, "-o", {str(out)!r}])
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert 0 < len(read_table(out / "scores.csv")) < len(whole)
+    assert run("--dataset", dataset, "-o", out) == 0
+    assert scores(out).equals(whole)
+    names = [sorted(p.name for p in (tmp_path / f / "worst").iterdir()) for f in ("out", "whole")]
+    assert names[0] == names[1]
+
+
 def test_two_processes_write_the_same_rows(dataset, whole, tmp_path):
     (dataset / "imagesTr" / "case_009_0000.nii.gz").write_bytes(b"broken")
     out = tmp_path / "out"
@@ -166,5 +226,7 @@ def test_usage(dataset, tmp_path):
     assert run(dataset / "x.nii", dataset / "y.nii", "--dataset", dataset, "-o", tmp_path / "o") == 2
     assert run("--dataset", dataset, "--workers", "0", "-o", tmp_path / "o") == 2
     assert run("--dataset", dataset, "--workers", "2", "--scheduler", "tcp://x", "-o", tmp_path / "o") == 2
+    assert run("--dataset", dataset, "--series", "3", "-o", tmp_path / "o") == 2
+    assert run("--dataset", dataset, "--time", "1", "-o", tmp_path / "o") == 2
     assert run("--dataset", tmp_path / "nothing", "-o", tmp_path / "o") == 1
     assert not (tmp_path / "o").exists()

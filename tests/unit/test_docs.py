@@ -7,6 +7,7 @@ import pytest
 
 from napari_sam_med.cli.app import app
 from napari_sam_med.core.windowing import CT_PRESETS, WINDOW_NAMES
+from napari_sam_med.evaluation.table import columns
 from napari_sam_med.gui.widgets.segment_keys import KEYS
 from napari_sam_med.io import READ_SUFFIXES, WRITE_SUFFIXES
 
@@ -51,6 +52,18 @@ def test_formats():
     written = {suffix for row in table if row[3] == "yes" for suffix in re.findall(r"`(\.[\w.]+)`", row[1])}
     assert read == set(READ_SUFFIXES)
     assert written == set(WRITE_SUFFIXES)
+
+
+def test_columns_of_scores_stand_in_their_order():
+    names = columns()
+    listed = []
+    for row in rows("docs/cli.md", "Columns of scores.csv"):
+        named = re.findall(r"`(\w+)`", row[0])
+        if " to " in row[0]:
+            first, last = named
+            named = names[names.index(first) : names.index(last) + 1]
+        listed += named
+    assert listed == names
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)

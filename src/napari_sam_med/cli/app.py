@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from napari_sam_med import __version__
-from napari_sam_med.cli import cache, console, demo, evaluate, info, models, segment, train_builtin
+from napari_sam_med.cli import (
+    cache,
+    console,
+    demo,
+    evaluate,
+    info,
+    models,
+    robustness,
+    segment,
+    train_builtin,
+)
 from napari_sam_med.core.errors import SamMedError
 
 app = typer.Typer(
@@ -19,6 +29,7 @@ app = typer.Typer(
     epilog="For research; not a medical device.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",  # joins the lines of a paragraph, whatever the width
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -26,6 +37,7 @@ app.command("demo")(demo.demo)
 app.command("info")(info.info)
 app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
+app.command("robustness")(robustness.robustness)
 app.command("models")(models.models)
 app.add_typer(cache.app, name="cache")
 app.command("train-builtin")(train_builtin.train_builtin)

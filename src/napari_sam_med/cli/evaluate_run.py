@@ -80,12 +80,12 @@ def run_evaluation(config: EvaluationConfig, folder: Path, workers: Workers | No
     executor = workers.executor(config)
     stopped = True
     try:
-        folder = _make_folder(folder)
+        folder = make_folder(folder)
         with RunStore(folder, config) as store:
             before = _seconds_before(store)
             _say_where_from(store)
             try:
-                _follow(Run(config, store, workers.device).steps(executor))
+                follow(Run(config, store, workers.device).steps(executor))
                 stopped = False
             except KeyboardInterrupt:
                 pass
@@ -102,7 +102,7 @@ def run_evaluation(config: EvaluationConfig, folder: Path, workers: Workers | No
     return table
 
 
-def _follow(steps: Generator[Any]) -> None:
+def follow(steps: Generator[Any]) -> None:
     """Show the progress of a run."""
     from napari_sam_med.evaluation.engine import Planned
 
@@ -118,7 +118,7 @@ def _say_where_from(store: RunStore) -> None:
     if store.n_kept:
         console.err().print(f"Going on from an earlier start: {store.n_kept} rows are there already.")
     if store.set_aside:
-        console.warn(f"The folder held a run with other settings; it was moved to {store.set_aside}.")
+        console.warn(store.why_aside)
 
 
 def _seconds_before(store: RunStore) -> float:
@@ -155,7 +155,8 @@ def _write_results(
         summary(table).to_csv(store.folder / "summary.csv", index=False)
     except OSError as error:
         raise OutputError(f"summary.csv cannot be written: {error.strerror or error}.") from error
-    save_figures(table, store.folder)
+    if not stopped:  # they can take minutes, and who stops does not want to wait
+        save_figures(table, store.folder)
 
 
 def _report(table: pd.DataFrame, folder: Path) -> None:
@@ -207,7 +208,14 @@ def _progress() -> Iterator[tuple[Callable[[int], None], Callable[[int, str], No
         yield grow, advance
 
 
-def _make_folder(folder: Path) -> Path:
+def make_folder(folder: Path) -> Path:
+    """The folder for results, made if need be.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

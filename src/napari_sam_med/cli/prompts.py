@@ -57,6 +57,18 @@ class SlicePrompt:
         except InputError as error:
             raise InputError(f"On slice {self.where}: {error}") from None
 
+    def cut(self, volume: Volume) -> str:
+        """A sentence about the part of the box outside `volume`, which is left out; "" where there is none."""
+        shape = volume.slice(self.axis, self.index).shape
+        kept = self.prompt.clipped((shape[0], shape[1]))
+        if kept is self.prompt or self.prompt.box is None or kept.box is None:
+            return ""
+        given, used = (",".join(f"{v:g}" for v in box) for box in (self.prompt.box, kept.box))
+        return (
+            f"The box {given} on slice {self.where} reaches beyond its {shape[0]} × {shape[1]} voxels; "
+            f"the part inside, {used}, is used."
+        )
+
 
 def parse_box(text: str) -> tuple[int, int, Prompt]:
     """Axis, index and prompt of ``AXIS:INDEX:R0,C0,R1,C1``.

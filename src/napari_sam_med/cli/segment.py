@@ -107,10 +107,13 @@ def segment(
         typer.Option("--label", metavar="N", min=1, max=MAX_LABEL, help="Value of the object in the mask."),
     ] = 1,
     model: Annotated[
-        str, typer.Option("--model", metavar="NAME|FILE", help="Name (see `models`) or checkpoint file.")
+        str,
+        typer.Option(
+            "--model", metavar="NAME|FILE", help="Name (the command models lists them) or checkpoint file."
+        ),
     ] = "builtin",
     window: Annotated[
-        str | None, typer.Option("--window", metavar="NAME|LEVEL/WIDTH", help=options.WINDOW_HELP)
+        str | None, typer.Option("--window", metavar="WINDOW", help=options.WINDOW_HELP)
     ] = None,
     series: Annotated[str | None, typer.Option("--series", metavar="SERIES", help=SERIES_HELP)] = None,
     time: Annotated[
@@ -140,6 +143,8 @@ def segment(
         console.warn(sentence)
     for item in items:  # before the model is loaded
         item.check_inside(image)
+        if sentence := item.cut(image):
+            console.warn(sentence)
 
     mask = np.zeros(image.shape, np.uint8 if max(i.label for i in items) < 256 else np.uint16)
     for answer in answers(image, items, _open_session(model, device), grey, time):

@@ -98,6 +98,14 @@ class Prompt:
         box = None if self.box is None else grid.box_to_square(self.box)
         return replace(self, points=grid.points_to_square(self.points), box=box)
 
+    def clipped(self, shape: tuple[int, int]) -> Prompt:
+        """The same prompt without the part of its box outside a slice of `shape` (rows, cols)."""
+        if self.box is None:
+            return self
+        r0, c0, r1, c1 = self.box
+        box = (max(r0, 0.0), max(c0, 0.0), min(r1, shape[0] - 1.0), min(c1, shape[1] - 1.0))
+        return self if box == self.box else replace(self, box=box)
+
     def check_inside(self, shape: tuple[int, int]) -> None:
         """Refuse a prompt outside a slice of `shape` (rows, cols).
 

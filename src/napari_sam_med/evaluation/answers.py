@@ -59,6 +59,12 @@ class SliceAsker:
             return self._model.predict(self.pixels, prompt, self._embed(self._model))
         return self._model.predict(self.pixels.pixels, prompt)
 
+    def ask_many(self, prompts: Sequence[Prompt]) -> list[Candidates]:
+        """Candidates for each of several prompts, together where the model can."""
+        if isinstance(self._model, Session):
+            return self._model.predict_many(self.pixels, prompts, self._embed(self._model))
+        return [self._model.predict(self.pixels.pixels, prompt) for prompt in prompts]
+
     def everything(self) -> Candidates:
         """All masks of the slice. A baseline has none, and the configuration does not ask it."""
         if self._everything is None:
@@ -92,16 +98,16 @@ def answer(
         The chance of the prompts.
     """
     if strategy.kind == "everything":
-        return _choose(asker.everything(), truth, config.rules, ())
+        return choose(asker.everything(), truth, config.rules, ())
     prompt = strategy.make(truth, rng, config.variant)
     if strategy.kind == "prompt":
-        return _choose(asker.ask(prompt), truth, config.rules, (prompt,))
+        return choose(asker.ask(prompt), truth, config.rules, (prompt,))
     if strategy.kind == "clicks":
         return {rule: correct(asker.ask, truth, prompt, rule, config.n_clicks) for rule in config.rules}
     parts = components(truth)
     prompts = tuple(strategy.make(part, rng, config.variant) for part in parts)
     chosen = [
-        _choose(asker.ask(prompt), part, config.rules, (prompt,))
+        choose(asker.ask(prompt), part, config.rules, (prompt,))
         for part, prompt in zip(parts, prompts, strict=True)
     ]
     return {rule: _united([each[rule] for each in chosen], prompts) for rule in config.rules}
@@ -127,8 +133,8 @@ def correct(ask: Ask, truth: Mask, prompt: Prompt, rule: str, n_clicks: int) -> 
     scores: list[float] = []
     while True:
         candidates = ask(prompt)
-        found = _choose(candidates, truth, (rule,), (prompt,))[rule]
-        scores.append(_dices(found.mask[None], truth)[0])
+        found = choose(candidates, truth, (rule,), (prompt,))[rule]
+        scores.append(dices_of(found.mask[None], truth)[0])
         click = next_click(found.mask, truth, prompt.points)
         if click is None or len(scores) >= n_clicks:
             break
@@ -145,12 +151,13 @@ def correct(ask: Ask, truth: Mask, prompt: Prompt, rule: str, n_clicks: int) -> 
     )
 
 
-def _choose(
+def choose(
     candidates: Candidates, truth: Mask, rules: Sequence[str], prompts: tuple[Prompt, ...]
 ) -> dict[str, Answer]:
+    """What each rule takes of the candidates; an empty mask where there are none."""
     if not len(candidates):
         return dict.fromkeys(rules, Answer(np.zeros_like(truth), prompts, None, NAN, 0))
-    dices = _dices(candidates.masks, truth)
+    dices = dices_of(candidates.masks, truth)
     places = {rule: RULES.get(rule)(candidates, dices) for rule in rules}
     return {
         rule: Answer(candidates.masks[k], prompts, k, float(candidates.scores[k]), len(candidates))
@@ -164,7 +171,7 @@ def _united(parts: Sequence[Answer], prompts: tuple[Prompt, ...]) -> Answer:
     return Answer(mask, prompts, None, score, sum(part.n_candidates for part in parts))
 
 
-def _dices(masks: Mask, truth: Mask) -> list[float]:
+def dices_of(masks: Mask, truth: Mask) -> list[float]:
     """Dice of each mask (K, rows, cols)."""
     n_truth = int(np.count_nonzero(truth))
     sizes, both = np.count_nonzero(masks, axis=(1, 2)), np.count_nonzero(masks[:, truth], axis=1)

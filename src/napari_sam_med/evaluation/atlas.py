@@ -132,6 +132,7 @@ class Atlas:
         self.size = size
         self.rule = rule
         self._kept: dict[tuple[str, str], dict[Place, Failure]] = {}
+        self._saved_in: Path | None = None
 
     def __iter__(self) -> Any:
         return iter(
@@ -153,6 +154,7 @@ class Atlas:
         if not self._wanted(kept, failure.place, _order(failure, failure.dice)):
             return
         kept[failure.place] = failure
+        self._saved_in = None
         if len(kept) > self.size:
             best = max(kept, key=lambda place: _order(kept[place], kept[place].dice))
             del kept[best]
@@ -162,6 +164,7 @@ class Atlas:
         for kept in self._kept.values():
             for place in [place for place, failure in kept.items() if not keep(failure)]:
                 del kept[place]
+                self._saved_in = None
 
     def _wanted(self, kept: dict[Place, Failure], place: Place, order: tuple[Any, ...]) -> bool:
         if place in kept:
@@ -169,13 +172,15 @@ class Atlas:
         return len(kept) < self.size or order < max(_order(f, f.dice) for f in kept.values())
 
     def save(self, folder: Path) -> None:
-        """Make the files of a folder those of this atlas.
+        """Make the files of a folder those of this atlas; nothing is done where nothing changed since the last time.
 
         Raises
         ------
         OutputError
             If a file cannot be written.
         """
+        if self._saved_in == folder:
+            return
         names = {_file_name(failure): failure for failure in self}
         try:
             if names:
@@ -186,6 +191,7 @@ class Atlas:
             for name, failure in names.items():
                 if not (folder / name).exists():
                     _write(folder / name, failure)
+            self._saved_in = folder
         except OSError as error:
             raise OutputError(f"{folder.name} cannot be written: {error.strerror or error}.") from error
 

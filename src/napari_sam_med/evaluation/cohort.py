@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -11,21 +12,15 @@ from typing import Any
 
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.evaluation.config import Case
-from napari_sam_med.io.sniff import stem_of
+from napari_sam_med.io.sniff import READ_SUFFIXES, stem_of
 
 _CHANNEL = re.compile(r"_(\d{4})$")
 _MODALITIES = {
-    "ct": "CT",
-    "mr": "MR",
-    "mri": "MR",
-    "pet": "PT",
-    "pt": "PT",
-    "t1": "MR",
-    "t2": "MR",
-    "flair": "MR",
-    "adc": "MR",
-    "dwi": "MR",
+    **dict.fromkeys(("ct", "cta", "cbct"), "CT"),
+    **dict.fromkeys(("pet", "pt"), "PT"),
+    **dict.fromkeys(("mr", "mri", "mra", "flair", "adc", "dwi", "dce", "swi", "cine", "lge", "bssfp"), "MR"),
 }
+_MR_WEIGHTING = re.compile(r"t[12]\D*")  # T1, T1w, t1gd, T1ce, T2, ...
 _COLUMNS = ("case", "image", "labels")
 
 
@@ -39,7 +34,8 @@ def read_cohort(path: Path, channel: int = 0) -> tuple[Case, ...]:
         Decathlon), or a CSV file with the columns case, image, labels and optionally modality; paths in it are relative
         to its folder.
     channel : int
-        Which channel of a folder's images: 1 is ``<case>_0001.nii.gz``.
+        Which channel of a folder's images: 1 is ``<case>_0001.nii.gz``, or in files whose names carry no channel the
+        second volume of a 4D image.
 
     Returns
     -------
@@ -73,9 +69,9 @@ def _read_folder(folder: Path, channel: int) -> tuple[Case, ...]:
             "dataset.json; other layouts go into a CSV file with the columns case, image, labels."
         )
     info = _read_json(folder / "dataset.json")
-    ending = str(info.get("file_ending") or "")
-    found_images = _by_case(images, ending, channel)
+    ending = str(info.get("file_ending") or "").lower()
     found_labels = {stem_of(p): p for p in _files(labels, ending)}
+    found_images, unmarked = _by_case(_files(images, ending), set(found_labels), channel)
     names = sorted(set(found_images) | set(found_labels))
     if not names:
         raise InputError(f"{folder.name} has no images in imagesTr and no labels in labelsTr.")
@@ -88,27 +84,40 @@ def _read_folder(folder: Path, channel: int) -> tuple[Case, ...]:
             found_labels.get(name, labels / f"{name}{suffix}"),
             modality,
             label_names=label_names,
+            # the Decathlon keeps channels as the fourth axis of one file
+            time=channel if name in unmarked else 0,
         )
         for name in names
     )
 
 
-def _by_case(folder: Path, ending: str, channel: int) -> dict[str, Path]:
-    """Image of every case: of the channel asked for, or the only one where names carry no channel."""
+def _by_case(paths: Iterable[Path], labels: set[str], channel: int) -> tuple[dict[str, Path], set[str]]:
+    """Image of every case, of the channel asked for; and the cases whose only image carries no channel in its name.
+
+    Names may end in four digits without meaning a channel (amos_0001): the name of the labels decides.
+    """
     found: dict[str, Path] = {}
-    for path in _files(folder, ending):
+    unmarked: set[str] = set()
+    for path in paths:
         stem = stem_of(path)
         marked = _CHANNEL.search(stem)
-        if marked is None:
-            found.setdefault(stem, path)
+        if stem in labels or marked is None:
+            if stem not in found:
+                unmarked.add(stem)
+                found[stem] = path
         elif int(marked[1]) == channel:
             found[stem[: marked.start()]] = path
-    return found
+            unmarked.discard(stem[: marked.start()])
+    return found, unmarked
 
 
 def _files(folder: Path, ending: str) -> list[Path]:
+    """Images of a folder: with the ending that dataset.json gives, or any that can be read."""
+    endings = ending or READ_SUFFIXES
     # macOS leaves "._name" twins in archives
-    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.name.endswith(ending))
+    return sorted(
+        p for p in folder.iterdir() if not p.name.startswith(".") and p.name.lower().endswith(endings)
+    )
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
@@ -126,7 +135,11 @@ def _modality(info: Mapping[str, Any], channel: int) -> str:
     channels = info.get("channel_names") or info.get("modality") or {}
     name = str(channels.get(str(channel), "")) if isinstance(channels, dict) else ""
     word = re.split(r"[^a-z0-9]+", name.strip().lower())[0]
-    return _MODALITIES.get(word, "")
+    return _dicom_word(word)
+
+
+def _dicom_word(word: str) -> str:
+    return "MR" if _MR_WEIGHTING.fullmatch(word) else _MODALITIES.get(word, "")
 
 
 def _label_names(info: Mapping[str, Any]) -> tuple[tuple[int, str], ...]:
@@ -147,27 +160,34 @@ def _read_manifest(path: Path) -> tuple[Case, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name} cannot be read as a CSV file: {error}.") from error
-    lines = text.splitlines()
-    first = lines[0] if lines else ""
+        raise InputError(f"{path.name} cannot be read as a CSV file in UTF-8: {error}.") from error
+    first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
-    reader = csv.DictReader(lines, delimiter=delimiter)
-    header = [(name or "").strip().lower() for name in reader.fieldnames or []]
-    absent = [name for name in _COLUMNS if name not in header]
-    if absent:
-        raise InputError(
-            f"{path.name} lacks the column{'s' if len(absent) > 1 else ''} {', '.join(absent)}; expected "
-            f"case, image, labels and optionally modality, found {', '.join(header) or 'nothing'}."
-        )
-    reader.fieldnames = header
-    cases = [_case(path, reader.line_num, row) for row in reader if any(_cells(row))]
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    try:
+        header = [(name or "").strip().lower() for name in reader.fieldnames or []]
+        absent = [name for name in _COLUMNS if name not in header]
+        if absent:
+            raise InputError(
+                f"{path.name} lacks the column{'s' if len(absent) > 1 else ''} {', '.join(absent)}; expected "
+                f"case, image, labels and optionally modality, found {', '.join(header) or 'nothing'}."
+            )
+        reader.fieldnames = header
+        cases = [_case(path, reader.line_num, row) for row in reader if any(_cells(row))]
+    except csv.Error as error:
+        raise InputError(f"Line {reader.line_num + 1} of {path.name} cannot be read: {error}.") from error
     if not cases:
         raise InputError(f"{path.name} lists no case.")
     _require_unique(path, cases)
     return tuple(cases)
 
 
-def _case(path: Path, line: int, row: Mapping[str, Any]) -> Case:
+def _case(path: Path, line: int, row: Mapping[str | None, Any]) -> Case:
+    if any(row.get(None) or ()):
+        raise InputError(
+            f"Line {line} of {path.name} has more cells than there are columns; put quotes around a text that holds "
+            "the delimiter."
+        )
     cells = {name: (row.get(name) or "").strip() for name in (*_COLUMNS, "modality")}
     empty = [name for name in _COLUMNS if not cells[name]]
     if empty:
@@ -175,10 +195,14 @@ def _case(path: Path, line: int, row: Mapping[str, Any]) -> Case:
     modality = cells["modality"]
     return Case(
         cells["case"],
-        path.parent / Path(cells["image"]).expanduser(),
-        path.parent / Path(cells["labels"]).expanduser(),
-        _MODALITIES.get(modality.lower(), modality.upper()),
+        _place(path.parent, cells["image"]),
+        _place(path.parent, cells["labels"]),
+        _dicom_word(modality.lower()) or modality.upper(),
     )
+
+
+def _place(folder: Path, text: str) -> Path:
+    return folder / (Path(text).expanduser() if text.startswith("~/") else text)
 
 
 def _cells(row: Mapping[str, Any]) -> Iterable[str]:

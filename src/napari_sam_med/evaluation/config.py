@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,10 @@ class Case:
         Treat all labels as one object, number 1.
     label_names : tuple of (int, str)
         Names of label values, over those of the file.
+    series : str, optional
+        Number or UID of the image's series, where a DICOM folder holds several.
+    time : int
+        Time point of a 4D image that is scored.
     """
 
     id: str
@@ -39,11 +44,15 @@ class Case:
     modality: str = ""
     unite_labels: bool = False
     label_names: tuple[tuple[int, str], ...] = ()
+    series: str | None = None
+    time: int = 0
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
     """One evaluation: every case × axis × slice × label × model × strategy × rule is a row.
+
+    What is given twice counts once.
 
     Attributes
     ----------
@@ -105,11 +114,16 @@ class EvaluationConfig:
     tolerance_mm: float = DEFAULT_TOLERANCE_MM
 
     def __post_init__(self) -> None:
+        for name in ("models", "strategies", "rules", "labels"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, None if given is None else tuple(dict.fromkeys(given)))
         for strategy in self.strategies:
             STRATEGIES.get(strategy)
         for rule in self.rules:
             RULES.get(rule)
-        object.__setattr__(self, "axes", tuple(AXES[axis_number(axis)] for axis in self.axes))
+        axes = tuple(dict.fromkeys(AXES[axis_number(axis)] for axis in self.axes))
+        object.__setattr__(self, "axes", axes)
+        _require_names(self.models)
         if not (self.models and self.strategies and self.rules):
             raise InputError("An evaluation needs at least one model, one strategy and one rule.")
         if self.max_slices is not None and self.max_slices < 1:
@@ -140,7 +154,7 @@ class EvaluationConfig:
     def describe(self) -> dict[str, Any]:
         """Plain values for ``run.json``; files by their names alone, since folders tell of people."""
         return {
-            "models": [Path(model).name for model in self.models],
+            "models": [shown_name(model) for model in self.models],
             "strategies": list(self.strategies),
             "cases": [
                 {
@@ -149,6 +163,8 @@ class EvaluationConfig:
                     "labels": case.labels.name,
                     "modality": case.modality,
                     "unite_labels": case.unite_labels,
+                    "series": case.series,
+                    "time": case.time,
                 }
                 for case in self.cases
             ],
@@ -166,3 +182,20 @@ class EvaluationConfig:
             "target_dice": self.target_dice,
             "tolerance_mm": self.tolerance_mm,
         }
+
+
+def shown_name(model: str) -> str:
+    """Name of a model in tables: a file without its folder."""
+    return model.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _require_names(models: Iterable[str]) -> None:
+    """Refuse models that tables could not tell apart."""
+    known: dict[str, str] = {}
+    for model in models:
+        other = known.setdefault(shown_name(model), model)
+        if other != model:
+            raise InputError(
+                f"Two models are called {shown_name(model)} ({other} and {model}), and tables go by that name; "
+                "rename one of the files."
+            )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -71,6 +73,8 @@ class LocalExecutor:
 
     @property
     def slots(self) -> int:
+        if self._suspects:
+            return 0  # they go one by one first, so that all processes soon have work again
         return self._workers + 1  # one waits, so that no process does
 
     @property
@@ -97,10 +101,9 @@ class LocalExecutor:
 
     def _after_crash(self, task: Task, alone: bool) -> bool:
         """Start anew after a crash; True if `task` has had its tries. Which task did it is known only of one alone."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
         self._suspects.extend(self._running.values())
         self._running.clear()
-        self._pool = self._make()
+        self._renew()
         if alone:
             self._crashes[task] = self._crashes.get(task, 0) + 1
             if self._crashes[task] >= self._attempts:
@@ -108,10 +111,19 @@ class LocalExecutor:
         self._suspects.append(task)
         return False
 
+    def _renew(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool = self._make()
+
     def _retry_one(self) -> None:
         """Tasks that were under way in a crash go one by one, so that the next crash has one culprit."""
         task = self._suspects.popleft()
-        self._running[self._pool.submit(self._perform, task)] = task
+        try:
+            future = self._pool.submit(self._perform, task)
+        except BrokenProcessPool:  # a process ended while it had nothing to do
+            self._renew()
+            future = self._pool.submit(self._perform, task)
+        self._running[future] = task
 
     def _make(self) -> ProcessPoolExecutor:
         threads = max(1, (os.cpu_count() or 1) // self._workers)
@@ -132,10 +144,19 @@ class LocalExecutor:
 
 
 def _prepare(threads: int) -> None:
-    """In a new process: share the processor, and leave Ctrl-C to the parent."""
+    """In a new process: share the processor, leave Ctrl-C to the parent, and end when it does, however that ends."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, str(threads))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    """A killed parent closes no queue: its processes would wait for ever, each with a model and a volume."""
+    parent.join()
+    os._exit(1)
 
 
 class DaskExecutor:
@@ -151,6 +172,8 @@ class DaskExecutor:
 
     def __init__(self, perform: Perform, address: str, timeout_s: float = 20.0) -> None:
         distributed = _import_distributed()
+        # it logs a traceback for each try to find a scheduler that is gone; `next` says so in a sentence
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         try:
             self._client = distributed.Client(address, timeout=timeout_s, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
@@ -196,9 +219,10 @@ class DaskExecutor:
                 if self._client.status != "running":
                     raise SamMedError("The Dask scheduler is gone.") from None
                 self.submit(task)
-            except ImportError as error:
+            except Exception as error:  # tasks turn their own failures into rows
                 raise InputError(
-                    f"A worker of the Dask cluster lacks what it needs ({error}); install napari-sam-med there."
+                    f"A worker of the Dask cluster cannot work ({type(error).__name__}: {error}); install the same "
+                    "version of napari-sam-med there."
                 ) from error
 
     def close(self) -> None:

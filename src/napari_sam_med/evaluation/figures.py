@@ -27,6 +27,7 @@ def draw_factor(
     metric: str = "dice",
     *,
     group: str | None = None,
+    trend: bool = False,
     colors: Colors = PLAIN,
 ) -> list[Hashable]:
     """A metric against a factor, with Spearman's rho and n above.
@@ -43,8 +44,18 @@ def draw_factor(
     """
     rho, n_valid, _ = spearman(table[factor], table[metric])
     title = f"Spearman ρ = {rho:+.2f}, n = {n_valid}" if rho == rho else f"n = {n_valid}"
-    labels = {"x_label": factor_label(factor), "y_label": metric_label(metric)}
-    shown = scatter(axes, table, factor, metric, title=title, group=group, colors=colors, **labels)
+    shown = scatter(
+        axes,
+        table,
+        factor,
+        metric,
+        x_label=factor_label(factor),
+        y_label=metric_label(metric),
+        title=title,
+        group=group,
+        trend=trend,
+        colors=colors,
+    )
     if shown:
         _limit(axes, metric, "y")
     return shown
@@ -100,7 +111,7 @@ def save_figures(table: pd.DataFrame, folder: Path, metric: str = "dice") -> lis
         draw_strategies(left, part, metric)
         draw_histogram(right, part, metric)
         figure.suptitle(f"{model}, {rule} rule")
-        written += _save(figure, folder, f"{metric}_{model}_{rule}")
+        written += save_figure(figure, folder, f"{metric}_{model}_{rule}")
         for strategy, rows in part.groupby("strategy", sort=False):
             n_lines = -(-len(FACTORS) // 3)
             figure = Figure(figsize=(12, 3 * n_lines), layout="constrained")
@@ -110,11 +121,18 @@ def save_figures(table: pd.DataFrame, folder: Path, metric: str = "dice") -> lis
             for axes in grid[len(FACTORS) :]:
                 axes.set_visible(False)
             figure.suptitle(f"{model}, {strategy}, {rule} rule")
-            written += _save(figure, folder, f"factors_{model}_{strategy}_{rule}")
+            written += save_figure(figure, folder, f"factors_{model}_{strategy}_{rule}")
     return written
 
 
-def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
+def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as PNG and SVG under a name that every file system takes.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
     FigureCanvasAgg(figure)
     stem = re.sub(r"[^\w.-]+", "_", name)
     paths = [folder / f"{stem}{suffix}" for suffix in SUFFIXES]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from napari_sam_med.core.volume import AXES, Volume
 from napari_sam_med.evaluation.answers import Answer, SliceAsker, answer, clicks_to, measure_once
 from napari_sam_med.evaluation.baselines import BASELINES, Baseline
 from napari_sam_med.evaluation.cases import read_case
-from napari_sam_med.evaluation.config import Case, EvaluationConfig
+from napari_sam_med.evaluation.config import Case, EvaluationConfig, shown_name
 from napari_sam_med.evaluation.labels import label_name
 from napari_sam_med.evaluation.plan import PairPlan, SliceTarget, plan_pair
 from napari_sam_med.evaluation.rows import NAN, ScoreRow
@@ -103,7 +104,9 @@ def iter_pair_scores(
         try:
             models[model] = BASELINES.get(model) if model in BASELINES else session_for(model)
         except Exception as error:
-            yield ScoreRow(plan.case, model=_shown(model), error=error_sentence(error))
+            yield ScoreRow(
+                plan.case, model=shown_name(model), error=error_sentence(error, files=(Path(model),))
+            )
     for target in plan.targets:
         pixels = slice_image(image, target.axis, target.index, plan.window)
         objects = _objects(plan, target, pixels, image, labels)
@@ -160,7 +163,7 @@ def _score_slice(
     strategies = [STRATEGIES.get(strategy) for name, strategy in config.runs() if name == model]
     for each in objects:
         for strategy in strategies:
-            row = replace(each.row, model=_shown(model), strategy=strategy.name)
+            row = replace(each.row, model=shown_name(model), strategy=strategy.name)
             try:
                 if row.error:
                     raise SamMedError(row.error)
@@ -204,13 +207,8 @@ def prompt_rng(seed: int, row: ScoreRow) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big"))
 
 
-def _shown(model: str) -> str:
-    """Name of a model in tables: a file without its folder."""
-    return model.replace("\\", "/").rsplit("/", 1)[-1]
-
-
-def error_sentence(error: Exception, case: Case | None = None) -> str:
-    """What goes into the ``error`` column: the sentence for the user, without the folders of the case."""
+def error_sentence(error: Exception, case: Case | None = None, files: Sequence[Path] = ()) -> str:
+    """What goes into the ``error`` column: the sentence for the user, without the folders of the case and `files`."""
     if isinstance(error, Cancelled):
         raise error
     if isinstance(error, SamMedError):
@@ -218,8 +216,8 @@ def error_sentence(error: Exception, case: Case | None = None) -> str:
     else:
         logger.error("unexpected failure in an evaluation", exc_info=error)
         text = f"Unexpected {type(error).__name__}: {error}"
-    for path in (case.image, case.labels) if case else ():
-        for folder in (path.parent, path.resolve().parent):
+    for path in (*files, *((case.image, case.labels) if case else ())):
+        for folder in (path.parent, path.expanduser().parent, path.resolve().parent):
             if folder.name:
                 text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "")
                 text = text.replace(str(folder), folder.name)

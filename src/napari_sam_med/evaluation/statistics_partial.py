@@ -199,25 +199,32 @@ class _Ranker:
 
 
 def _partial(ranks: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Partial correlation of column 0 with each other column; NaN where the matrix cannot be inverted."""
-    matrix = _correlation(ranks, weights)
-    nothing = np.full(ranks.shape[1] - 1, _NAN)
-    if matrix is None or np.linalg.cond(matrix) > 1e12:
-        # two columns need no inversion, and may agree perfectly
-        return matrix[0, 1:] if matrix is not None and len(matrix) == 2 else nothing
-    precision = np.linalg.inv(matrix)
-    scale = np.sqrt(precision[0, 0] * np.diag(precision)[1:])
-    return np.clip(-precision[0, 1:] / scale, -1.0, 1.0)
+    """Partial correlation of column 0 with each other column; NaN where the matrix cannot be inverted.
+
+    A column that is constant, as a rare property is in a sample that happens to lack it, has NaN and explains nothing
+    of the others.
+    """
+    covariance = _covariance(ranks, weights)
+    deviation = np.sqrt(np.diag(covariance))
+    varies = deviation > 1e-12 * max(weights.sum(), 1.0)
+    values = np.full(len(deviation), _NAN)
+    if not varies[0]:
+        return values[1:]
+    kept = np.flatnonzero(varies)
+    matrix = covariance[np.ix_(kept, kept)] / np.outer(deviation[kept], deviation[kept])
+    if len(matrix) == 2:  # two columns need no inversion, and may agree perfectly
+        values[kept] = matrix[0]
+    elif np.linalg.cond(matrix) <= 1e12:
+        precision = np.linalg.inv(matrix)
+        scale = np.sqrt(precision[0, 0] * np.diag(precision))
+        values[kept] = -precision[0] / scale
+    return np.clip(values[1:], -1.0, 1.0)  # rounding
 
 
-def _correlation(ranks: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64] | None:
+def _covariance(ranks: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     total = weights.sum()
     centred = ranks - (weights @ ranks) / total
-    covariance = centred.T @ (centred * weights[:, None]) / total
-    deviation = np.sqrt(np.diag(covariance))
-    if (deviation <= 1e-12 * max(total, 1.0)).any():
-        return None
-    return covariance / np.outer(deviation, deviation)
+    return centred.T @ (centred * weights[:, None]) / total
 
 
 def _usable(known: pd.DataFrame, target: str, columns: Sequence[str]) -> tuple[list[str], dict[str, str]]:

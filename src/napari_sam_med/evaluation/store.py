@@ -2,26 +2,27 @@
 
 ``scores.csv`` gets rows, ``progress.jsonl`` a line for every slice whose rows are all written. A run that is started
 again keeps the rows of those slices and scores the others; half-written lines, slices with errors, and cases whose
-files changed meanwhile are scored again. A folder with a run of other settings is moved into ``earlier-N``.
+files changed meanwhile are scored again. Results of other settings or other weights are moved into ``earlier-N``;
+rows of cases that are not asked for any more are left out, after a copy of everything went there.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import os
+import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from napari_sam_med import __version__
-from napari_sam_med.core.errors import OutputError
+from napari_sam_med.core.errors import InputError, OutputError
 from napari_sam_med.evaluation.atlas import Atlas, Failure, load_failures, merge
-from napari_sam_med.evaluation.config import Case, EvaluationConfig
+from napari_sam_med.evaluation.config import EvaluationConfig
+from napari_sam_med.evaluation.identity import case_stamp, settings_key
 from napari_sam_med.evaluation.opened import Unit
 from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.evaluation.table import RowWriter, columns
@@ -29,7 +30,8 @@ from napari_sam_med.evaluation.table import RowWriter, columns
 SCORES = "scores.csv"
 PROGRESS = "progress.jsonl"
 WORST = "worst"
-_OWN = (SCORES, PROGRESS, WORST, "run.json", "summary.csv")
+_FIGURES = ("dice_*.png", "dice_*.svg", "factors_*.png", "factors_*.svg")
+_OWN = (SCORES, PROGRESS, WORST, "run.json", "summary.csv", *_FIGURES)
 
 
 @dataclass
@@ -64,7 +66,9 @@ class RunStore:
     n_kept : int
         Rows kept from an earlier start.
     set_aside : str
-        Folder that results of other settings were moved to; "" if there were none.
+        Folder that earlier results went to; "" if there were none to keep out of the way.
+    why_aside : str
+        A sentence about it.
     atlas : Atlas
         The worst answers.
     plans : dict of str to CasePlan
@@ -81,18 +85,19 @@ class RunStore:
     def __init__(self, folder: Path, config: EvaluationConfig) -> None:
         self.folder = folder
         self.n_kept = 0
-        self.set_aside = ""
+        self.set_aside = self.why_aside = ""
         self.atlas = Atlas(rule="score" if "score" in config.rules else config.rules[0])
-        self._stamps = {case.id: _stamp(case) for case in config.cases}
+        self._stamps = {case.id: case_stamp(case) for case in config.cases}
         self._finished: dict[str, set[Unit]] = {}
         self.plans: dict[str, CasePlan] = {}
         self.fingerprints: dict[str, str] = {}
-        settings = _settings(config)
+        settings = settings_key(config)
         try:
             past = self._past(settings)
             if past is None:
                 self._start(settings)
             else:
+                self._copy_if_cases_go(past)
                 self._resume(past)
         except OSError as error:
             raise OutputError(
@@ -127,7 +132,19 @@ class RunStore:
         self._note(_case_line(case, self._stamps.get(case, ""), plan))
 
     def used(self, fingerprints: Mapping[str, str]) -> None:
-        """Write down which models were loaded."""
+        """Write down which models were loaded.
+
+        Raises
+        ------
+        InputError
+            If a model has other weights than in the rows so far: those of one worker differ from those of another.
+        """
+        for name, value in fingerprints.items():
+            if self.fingerprints.get(name, value) != value:
+                raise InputError(
+                    f"The model {name} has not the same weights on all workers; install one version everywhere, "
+                    "and start again in an empty folder."
+                )
         new = {name: value for name, value in fingerprints.items() if self.fingerprints.get(name) != value}
         if new:
             self.fingerprints.update(new)
@@ -138,7 +155,8 @@ class RunStore:
         self._writer.write(row)
 
     def finish(self, case: str, unit: Unit, n_rows: int) -> None:
-        """Write down that all rows of a slice are written."""
+        """Write down that all rows of a slice are written; the pictures of its failures are safe before that."""
+        self.atlas.save(self.folder / WORST)
         self._finished.setdefault(case, set()).add(unit)
         self._note({"done": [case, *unit], "rows": n_rows})
 
@@ -159,17 +177,28 @@ class RunStore:
         first = next(lines, {})
         if first.get("settings") == settings and (self.folder / SCORES).exists():
             return _read_past(lines)
-        present = [self.folder / name for name in _OWN if (self.folder / name).exists()]
-        if present:
-            number = 1
-            while (self.folder / f"earlier-{number}").exists():
-                number += 1
-            aside = self.folder / f"earlier-{number}"
-            aside.mkdir()
-            for path in present:
-                os.replace(path, aside / path.name)
-            self.set_aside = aside.name
+        if self._present():
+            self._aside(os.replace, "The folder held results of other settings or weights; they were moved")
         return None
+
+    def _copy_if_cases_go(self, past: _Past) -> None:
+        """Rows of cases that are not asked for now would be lost in :meth:`_resume`."""
+        if any(case not in self._stamps for case, *_ in past.rows):
+            self._aside(_copy, "The folder held rows of other cases; a copy of all results was put")
+
+    def _aside(self, put: Callable[[Path, Path], object], what: str) -> None:
+        number = 1
+        while (self.folder / f"earlier-{number}").exists():
+            number += 1
+        aside = self.folder / f"earlier-{number}"
+        aside.mkdir()
+        for path in self._present():
+            put(path, aside / path.name)
+        self.set_aside, self.why_aside = aside.name, f"{what} into {aside.name}."
+
+    def _present(self) -> list[Path]:
+        """Files of an earlier run."""
+        return sorted(path for pattern in _OWN for path in self.folder.glob(pattern))
 
     def _start(self, settings: str) -> None:
         with RowWriter(self.folder / SCORES):
@@ -225,30 +254,11 @@ class RunStore:
         os.replace(partial, path)
 
 
-def _settings(config: EvaluationConfig) -> str:
-    """All that a row depends on but its own case; two runs with the same settings are one."""
-    described = {**config.describe(), "cases": None}
-    models = [
-        _file_stamp(Path(model)) if os.sep in model or "/" in model else model for model in config.models
-    ]
-    return json.dumps([__version__, columns(), described, models], sort_keys=True)
-
-
-def _stamp(case: Case) -> str:
-    """Changes when the files of a case do, or what is made of them."""
-    how = [case.modality, case.unite_labels, case.label_names]
-    return json.dumps([_file_stamp(case.image), _file_stamp(case.labels), how])
-
-
-def _file_stamp(path: Path) -> str:
-    try:
-        if path.is_dir():
-            parts = sorted(f"{e.name}:{e.stat().st_size}:{e.stat().st_mtime_ns}" for e in os.scandir(path))
-            return f"{len(parts)}:{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:16]}"
-        found = path.stat()
-    except OSError:
-        return "missing"
-    return f"{found.st_size}:{found.st_mtime_ns}"
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copy2(source, target)
 
 
 def _case_line(case: str, stamp: str, plan: CasePlan) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -97,7 +98,7 @@ def rows_to_table(rows: Iterable[ScoreRow]) -> pd.DataFrame:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """The table of scores that :class:`RowWriter` wrote.
+    """The table of scores that :class:`RowWriter` wrote; a last line that was cut off, by a crash say, is left out.
 
     Returns
     -------
@@ -111,7 +112,9 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     texts = dict.fromkeys(TEXTS, str)
     try:
-        table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values={c: [""] for c in _numbers()})
+        table = pd.read_csv(
+            _whole(path), dtype=texts, keep_default_na=False, na_values={c: [""] for c in _numbers()}
+        )
     except (OSError, ValueError) as error:
         raise InputError(f"{path.name} cannot be read as a table of scores: {error}.") from error
     missing = {"case", "model", "strategy", "rule", "error"} - set(table.columns)
@@ -204,6 +207,17 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         os.replace(partial, path)
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def _whole(path: Path) -> Path | io.BytesIO:
+    """A file, without its last line if that does not end."""
+    with path.open("rb") as file:
+        if file.seek(0, io.SEEK_END):
+            file.seek(-1, io.SEEK_END)
+            if file.read(1) == b"\n":
+                return path
+    content = path.read_bytes()
+    return io.BytesIO(content[: content.rfind(b"\n") + 1])
 
 
 def _numbers() -> list[str]:

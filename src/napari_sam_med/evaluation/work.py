@@ -105,24 +105,27 @@ class Worker:
         return self._opened
 
     def rows(self, case: Case, unit: Unit, atlas: Atlas) -> Iterator[ScoreRow]:
-        """Rows of one slice, without masks; the worst are offered to an atlas on their way."""
-        opened = self.open(case)
-        for row in opened.rows(unit, self._config, self.models):
-            atlas.offer(row, opened.failure)
-            yield replace(row, mask=None, prompt=None, prompts=())
+        """Rows of one slice, without masks; the worst are offered to an atlas on their way.
+
+        Where something fails that is no matter of one row, an error for the slice ends them.
+        """
+        try:
+            opened = self.open(case)
+            for row in opened.rows(unit, self._config, self.models):
+                atlas.offer(row, opened.failure)
+                yield replace(row, mask=None, prompt=None, prompts=())
+        except Exception as error:
+            yield ScoreRow(case.id, *unit, error=error_sentence(error, case))
 
     def do(self, task: Task) -> Result:
         """A whole task; whatever goes wrong with the case becomes a row."""
+        if not task.units:
+            try:
+                return Result(plan=plan_of(self.open(task.case)))
+            except Exception as error:
+                return Result(rows=(ScoreRow(task.case.id, error=error_sentence(error, task.case)),))
         atlas = Atlas(rule=atlas_rule(self._config))
-        rows: list[ScoreRow] = []
-        try:
-            opened = self.open(task.case)
-            if not task.units:
-                return Result(plan=plan_of(opened))
-            for unit in task.units:
-                rows += self.rows(task.case, unit, atlas)
-        except Exception as error:
-            return Result(rows=(ScoreRow(task.case.id, error=error_sentence(error, task.case)),))
+        rows = [row for unit in task.units for row in self.rows(task.case, unit, atlas)]
         return Result(None, tuple(rows), tuple(atlas), dict(self.models.fingerprints))
 
 

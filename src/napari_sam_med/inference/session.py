@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.core.geometry import SquareGrid
 from napari_sam_med.core.prompt import Prompt
-from napari_sam_med.core.result import Candidates, Embedding, Segmenter
+from napari_sam_med.core.result import BatchSegmenter, Candidates, Embedding, Segmenter
 from napari_sam_med.embeddings.cache import EmbeddingCache
 from napari_sam_med.embeddings.key import embedding_key
 from napari_sam_med.inference.everything import EverythingSettings, OnBatch, find_everything
@@ -72,13 +72,37 @@ class Session:
         InputError
             If the prompt is empty or lies outside the slice.
         """
-        if prompt.empty:
-            raise InputError("There is nothing to segment; draw a box or place a positive point first.")
-        prompt.check_inside(image.shape)
+        return self.predict_many(image, [prompt], embedding)[0]
+
+    def predict_many(
+        self, image: SliceImage, prompts: Sequence[Prompt], embedding: Embedding | None = None
+    ) -> list[Candidates]:
+        """Candidate masks for many prompts on one slice, decoded together where the model can (``BatchSegmenter``).
+
+        All masks are held at once: ask in batches.
+
+        Parameters
+        ----------
+        image, prompts, embedding
+            See :meth:`predict`.
+
+        Raises
+        ------
+        InputError
+            If a prompt is empty or lies outside the slice.
+        """
+        for prompt in prompts:
+            if prompt.empty:
+                raise InputError("There is nothing to segment; draw a box or place a positive point first.")
+            prompt.check_inside(image.shape)
         grid = image.grid
         known = self.embed(image) if embedding is None else embedding
-        found = self.model.decode(known, _clip(prompt, image.shape).to_square(grid))
-        return _on_voxels(found, grid)
+        squares = [prompt.clipped(image.shape).to_square(grid) for prompt in prompts]
+        if len(squares) > 1 and isinstance(self.model, BatchSegmenter):
+            found = self.model.decode_many(known, squares)
+        else:
+            found = [self.model.decode(known, square) for square in squares]
+        return [_on_voxels(each, grid) for each in found]
 
     def everything(
         self,
@@ -130,12 +154,3 @@ def _on_voxels(found: Candidates, grid: SquareGrid) -> Candidates:
     for mask, square in zip(masks, found.masks, strict=True):
         mask[:] = grid.to_voxels(square.astype(np.float32)) >= 0.5
     return replace(found, masks=masks)
-
-
-def _clip(prompt: Prompt, shape: tuple[int, int]) -> Prompt:
-    if prompt.box is None:
-        return prompt
-    last_row, last_col = shape[0] - 1, shape[1] - 1
-    r0, c0, r1, c1 = prompt.box
-    box = (max(r0, 0.0), max(c0, 0.0), min(r1, float(last_row)), min(c1, float(last_col)))
-    return prompt if box == prompt.box else replace(prompt, box=box)

@@ -30,8 +30,8 @@ class Colors:
 PLAIN = Colors(dots="#0072b2", accent="#d55e00", text="#1e1e21", muted="#55565b")
 """For white paper. Blue and vermilion of Okabe & Ito, told apart with every kind of colour vision."""
 
-SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442")
-"""Further colours of Okabe & Ito for groups, in order."""
+SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8a8a8a")
+"""Further colours of Okabe & Ito for groups, in order, and a grey."""
 
 
 def say(axes: Axes, text: str, colors: Colors) -> None:

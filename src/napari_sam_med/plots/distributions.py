@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
-from napari_sam_med.plots.colors import PLAIN, Colors, say
+from napari_sam_med.plots.colors import PLAIN, SERIES, Colors, say
+
+_MANY = 1000
 
 
 def box_by(
@@ -15,6 +21,7 @@ def box_by(
     value: str,
     by: str,
     *,
+    group: str | None = None,
     value_label: str = "",
     title: str = "",
     colors: Colors = PLAIN,
@@ -22,18 +29,66 @@ def box_by(
     """A box plot of `value` for each `by`, with the number of finite values under each box.
 
     Boxes span the quartiles, the line is the median, the diamond the mean, whiskers reach 1.5 quartile distances.
+
+    Parameters
+    ----------
+    axes : Axes
+    table : DataFrame
+        Rows where `value` is not finite are left out.
+    value, by : str
+        Columns, such as a metric and the strategy.
+    group : str, optional
+        Column whose values get a colour each and boxes side by side, such as the model.
+    value_label, title : str
+        The column name by default, and no title.
+    colors : Colors
     """
     finite = table[np.isfinite(table[value].astype(float))]
     if finite.empty:
         say(axes, f"No scores with {value_label or value} to show yet.", colors)
         return
-    groups = [(str(name), part[value].astype(float)) for name, part in finite.groupby(by, sort=False)]
+    names = list(dict.fromkeys(finite[by]))
+    groups = [None] if group is None else list(dict.fromkeys(finite[group]))
+    counts: dict[Hashable, list[int]] = {name: [] for name in names}
+    width = 0.8 / len(groups)
+    for k, part_name in enumerate(groups):
+        part = finite if part_name is None else finite[finite[group] == part_name]
+        drawn = [part.loc[part[by] == name, value].to_numpy(float) for name in names]
+        for name, values in zip(names, drawn, strict=True):
+            counts[name].append(len(values))
+        places = np.arange(len(names), dtype=np.float64) + (k - (len(groups) - 1) / 2) * width
+        face = colors.dots if part_name is None else SERIES[k % len(SERIES)]
+        _boxes(axes, drawn, places, width * (0.62 if group is None else 0.85), face, colors)
+        if part_name is not None:
+            axes.plot([], [], "s", color=face, alpha=0.6, label=str(part_name))
+    labels = [f"{name}\nn = {', '.join(str(n) for n in counts[name] if n)}" for name in names]
+    axes.set_xticks(range(len(names)), labels, color=colors.text)
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    axes.set_ylabel(value_label or value, color=colors.text)
+    if group is not None:
+        axes.legend(loc="best", frameon=False, labelcolor=colors.text)
+    if title:
+        axes.set_title(title, color=colors.text)
+
+
+def _boxes(
+    axes: Axes,
+    values: list[NDArray[np.float64]],
+    places: NDArray[Any],
+    width: float,
+    face: str,
+    colors: Colors,
+) -> None:
+    filled = [k for k, part in enumerate(values) if len(part)]
     line = {"color": colors.muted}
     axes.boxplot(
-        [values.to_numpy() for _, values in groups],
+        [values[k] for k in filled],
+        positions=places[filled],
+        widths=width,
+        manage_ticks=False,
         showmeans=True,
         patch_artist=True,
-        boxprops={"facecolor": colors.dots, "edgecolor": colors.muted, "alpha": 0.6},
+        boxprops={"facecolor": face, "edgecolor": colors.muted, "alpha": 0.6},
         medianprops={"color": colors.accent, "linewidth": 2},
         meanprops={
             "marker": "D",
@@ -45,11 +100,83 @@ def box_by(
         capprops=line,
         flierprops={"marker": ".", "markersize": 3, "markeredgecolor": colors.muted},
     )
-    labels = [f"{name}\nn = {len(values)}" for name, values in groups]
-    axes.set_xticks(range(1, len(groups) + 1), labels, color=colors.text)
+
+
+def strip_by(
+    axes: Axes,
+    table: pd.DataFrame,
+    value: str,
+    by: str,
+    *,
+    group: str | None = None,
+    value_label: str = "",
+    title: str = "",
+    colors: Colors = PLAIN,
+) -> list[Hashable]:
+    """Every finite value as a dot in a column for each `by`, with a bar at the median and n below.
+
+    The sideways place of a dot only spreads the column; it is the same in every drawing.
+
+    Parameters
+    ----------
+    axes : Axes
+    table : DataFrame
+        A row a dot; rows where `value` is not finite are left out.
+    value, by : str
+        Columns, such as a metric and the strategy.
+    group : str, optional
+        Column whose values get a colour each and columns side by side, such as the model.
+    value_label, title : str
+        The column name by default, and no title.
+    colors : Colors
+
+    Returns
+    -------
+    list
+        Index of the table's row for each dot, in the order of the dots; empty if there is nothing to draw.
+    """
+    finite = table[np.isfinite(table[value].astype(float))]
+    if finite.empty:
+        say(axes, f"No scores with {value_label or value} to show yet.", colors)
+        return []
+    names = list(dict.fromkeys(finite[by]))
+    groups = [None] if group is None else list(dict.fromkeys(finite[group]))
+    places = {name: float(k) for k, name in enumerate(names)}
+    width = 0.8 / len(groups)
+    rng = np.random.default_rng(0)
+    size = float(np.clip(2000 / len(finite), 8, 30))
+    index: list[Hashable] = []
+    for k, part_name in enumerate(groups):
+        part = finite if part_name is None else finite[finite[group] == part_name]
+        shift = (k - (len(groups) - 1) / 2) * width
+        spread = rng.uniform(-0.35, 0.35, len(part)) * width
+        across = part[by].map(places).to_numpy(float) + shift
+        color = colors.dots if part_name is None else SERIES[k % len(SERIES)]
+        axes.scatter(
+            across + spread,
+            part[value].astype(float),
+            s=size,
+            color=color,
+            alpha=0.55,
+            linewidths=0,
+            label="" if part_name is None else str(part_name),
+            rasterized=len(finite) > _MANY,
+        )
+        medians = part.groupby(by, sort=False)[value].median()
+        middle = np.array([places[name] for name in medians.index]) + shift
+        axes.hlines(
+            medians.to_numpy(float), middle - width * 0.4, middle + width * 0.4, color=colors.accent, lw=2
+        )
+        index += list(part.index)
+    counts = finite[by].value_counts()
+    axes.set_xticks(range(len(names)), [f"{name}\nn = {counts[name]}" for name in names], color=colors.text)
+    axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_ylabel(value_label or value, color=colors.text)
+    if group is not None:
+        axes.legend(loc="best", frameon=False, labelcolor=colors.text, markerscale=6 / size**0.5)
     if title:
         axes.set_title(title, color=colors.text)
+    return index
 
 
 def histogram(

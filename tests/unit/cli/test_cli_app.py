@@ -1,3 +1,6 @@
+import itertools
+import re
+
 import pytest
 
 from napari_sam_med import __version__
@@ -24,6 +27,17 @@ def test_help_lists_every_command(capsys):
 def test_every_command_has_help(command, capsys):
     assert run(*command.split(), "--help") == 0
     assert "Usage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_descriptions_fill_a_narrow_terminal(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(command, "--help") == 0
+    above_options = capsys.readouterr().out.split("╭")[0].split("Usage:")[1]
+    for paragraph in re.split(r"\n\s*\n", above_options)[1:]:
+        lines = [line.strip() for line in paragraph.splitlines() if line.strip()]
+        for line, below in itertools.pairwise(lines):
+            assert len(line) + 1 + len(below.split()[0]) > 76, f"broken early: {line!r}"
 
 
 def test_version(capsys):

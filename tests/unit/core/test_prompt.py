@@ -85,3 +85,12 @@ def test_tight_box_is_first_and_last_index():
     single = np.zeros((4, 4), np.uint8)
     single[1, 2] = 9
     assert tight_box(single) == (1, 2, 1, 2)
+
+
+def test_clipping_cuts_the_box_alone():
+    prompt = Prompt(points=[[3, 4]], labels=[1], box=(-2, 3, 30, 8.5))
+    cut = prompt.clipped((20, 10))
+    assert cut.box == (0, 3, 19, 8.5)
+    assert cut.points.tolist() == [[3, 4]]
+    assert cut.clipped((20, 10)) is cut
+    assert Prompt.from_points([[1, 1]]).clipped((2, 2)).box is None

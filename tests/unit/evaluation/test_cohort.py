@@ -54,6 +54,47 @@ def test_decathlon_folder_without_channels_in_its_names(tmp_path):
     assert cases[0].label_names == ((1, "liver"),)
 
 
+def test_four_digits_of_a_case_are_no_channel(tmp_path):
+    for folder in ("imagesTr", "labelsTr"):
+        touch(tmp_path / folder, "amos_0001.nii.gz", "amos_0004.nii.gz")
+    (tmp_path / "dataset.json").write_text(json.dumps({"modality": {"0": "CT"}, "labels": {"1": "spleen"}}))
+    cases = read_cohort(tmp_path)
+    assert [(c.id, c.image.name, c.labels.name) for c in cases] == [
+        (name, f"{name}.nii.gz", f"{name}.nii.gz") for name in ("amos_0001", "amos_0004")
+    ]
+
+
+def test_channels_of_the_decathlon_are_the_fourth_axis(tmp_path):
+    for folder in ("imagesTr", "labelsTr"):
+        touch(tmp_path / folder, "BRATS_001.nii.gz")
+    info = {"modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}, "labels": {"1": "edema"}}
+    (tmp_path / "dataset.json").write_text(json.dumps(info))
+    for channel in range(4):
+        (case,) = read_cohort(tmp_path, channel)
+        assert (case.image.name, case.time, case.modality) == ("BRATS_001.nii.gz", channel, "MR")
+
+
+def test_channels_in_files_of_their_own_are_no_time(folder):
+    assert [case.time for case in read_cohort(folder, channel=1)] == [0, 0]
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".nii"])
+def test_other_endings(tmp_path, ending):
+    touch(tmp_path / "imagesTr", f"a_0000{ending}", "a_0000.nii.gz")
+    touch(tmp_path / "labelsTr", f"a{ending}")
+    write(tmp_path, {"0": "MRI"}, {"background": 0, "x": 1}, file_ending=ending)
+    (case,) = read_cohort(tmp_path)
+    assert (case.image.name, case.labels.name) == (f"a_0000{ending}", f"a{ending}")
+
+
+def test_files_that_are_no_images_are_no_cases(folder):
+    touch(folder / "imagesTr", "Thumbs.db", "a_0000.json", "readme.txt", "SCAN_0000.NII.GZ")
+    info = json.loads((folder / "dataset.json").read_text())
+    del info["file_ending"]
+    (folder / "dataset.json").write_text(json.dumps(info))
+    assert [case.id for case in read_cohort(folder)] == ["SCAN", "a", "b"]
+
+
 def test_half_a_case_is_still_a_case(folder):
     (folder / "labelsTr" / "a.nii.gz").unlink()
     touch(folder / "labelsTr", "c.nii.gz")
@@ -93,6 +134,24 @@ def test_manifest(tmp_path, delimiter):
     assert (two.image, two.labels, two.modality) == (absolute, tmp_path / "truth" / "b.nrrd", "")
 
 
+def test_manifest_with_quotes_and_old_line_ends(tmp_path):
+    path = tmp_path / "list.csv"
+    lines = ['"case","image","labels"', '"a, left","x, y.nii","z.nii"', 'b,"q""uoted.nii",z.nii']
+    for end in ("\r", "\r\n", "\n"):
+        path.write_bytes(end.join(lines).encode())
+        one, two = read_cohort(path)
+        assert (one.id, one.image.name, two.image.name) == ("a, left", "x, y.nii", 'q"uoted.nii')
+
+
+def test_names_with_a_tilde(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("case,image,labels\na,~scan.nii,~/truth.nii\n")
+    (case,) = read_cohort(path)
+    assert case.image == tmp_path / "~scan.nii"
+    assert case.labels.is_absolute()
+    assert "~" not in str(case.labels)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -101,12 +160,21 @@ def test_manifest(tmp_path, delimiter):
         ("case,image,labels\n", "no case"),
         ("case,image,labels\na,x,y\na,z,y\n", "twice"),
         ("case,image,labels\na,x,y\nb,,y\n", "Line 3"),
+        ("case,image,labels\na,x, y.nii,z\n", "Line 2"),
+        ("case,image,labels\na," + "x" * 200_000 + ",z\n", "Line 2"),
     ],
 )
 def test_a_manifest_that_cannot_be_understood(tmp_path, text, words):
     path = tmp_path / "list.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=words):
+        read_cohort(path)
+
+
+def test_a_manifest_in_another_encoding_is_refused(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_bytes("case,image,labels\nMüller,x,y\n".encode("latin-1"))
+    with pytest.raises(InputError, match="UTF-8"):
         read_cohort(path)
 
 

@@ -188,6 +188,33 @@ def test_a_model_that_cannot_be_loaded_is_one_row():
     assert len([r for r in rows if r.model == "fake"]) == 20
 
 
+def test_what_is_given_twice_is_scored_once():
+    settings = config(
+        models=("fake", "fake"), strategies=("S5", "S2", "S5"), rules=("score", "score"), axes=("axial", "0"),
+        labels=(4, 4),
+    )  # fmt: skip
+    rows = score(settings)
+    keys = [(r.axis, r.slice, r.label, r.model, r.strategy, r.rule) for r in rows]
+    assert len(keys) == len(set(keys)) == 3 * 2
+    assert plan_pair(*boxes_pair(), settings).n_rows == len(rows)
+
+
+def test_models_that_tables_cannot_tell_apart_are_refused():
+    with pytest.raises(InputError, match=r"best\.pth"):
+        config(models=("a/best.pth", "b/best.pth"))
+
+
+def test_the_folder_of_a_model_stays_out_of_its_error(tmp_path):
+    file = tmp_path / "weights of somebody" / "bad.pth"
+
+    def session_for(name):
+        raise ModelError(f"{name} is no checkpoint.")
+
+    image, labels = boxes_pair()
+    (row,) = runner.iter_pair_scores(image, labels, config(models=(str(file),)), session_for)
+    assert row.error == "bad.pth is no checkpoint."
+
+
 def test_cancelling_gets_through():
     class Stopped(FakeSegmenter):
         def encode(self, image):
@@ -215,7 +242,7 @@ def files(monkeypatch, tmp_path):
     image, labels = boxes_pair()
     found = {"image": image, "labels": labels}
 
-    def read_volume(path):
+    def read_volume(path, series=None):
         if path.name not in found:
             raise InputError(f"There is no file {path}.")
         return found[path.name]

@@ -61,6 +61,19 @@ def test_rows_survive_without_closing(tmp_path):
     writer.__exit__(None, None, None)
 
 
+def test_a_line_that_was_cut_off_is_no_row(tmp_path):
+    path = tmp_path / "scores.csv"
+    with RowWriter(path) as writer:
+        writer.write(row())
+        writer.write(row(index=4))
+    content = path.read_bytes()
+    path.write_bytes(content[:-30])
+    assert read_table(path)["slice"].tolist() == [3]
+    path.write_bytes(content[:40])
+    with pytest.raises(InputError, match=r"scores\.csv"):
+        read_table(path)
+
+
 def test_a_name_like_na_stays_text(tmp_path):
     with RowWriter(tmp_path / "s.csv") as writer:
         writer.write(row(case="NA"))

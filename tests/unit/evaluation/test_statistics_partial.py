@@ -2,6 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from napari_sam_med.evaluation.statistics_partial import factor_correlations, partial_spearman
@@ -120,3 +123,45 @@ def test_one_volume_has_no_interval():
     assert np.isfinite(found.partial_rho)
     assert np.isnan(found.partial_low)
     assert np.isnan(found.high)
+
+
+def test_a_property_that_few_volumes_have_does_not_cost_the_others_their_interval():
+    data = table(n=120, n_volumes=6).assign(rare=lambda t: (t["case"] == "v0").astype(float))
+    found = {c.factor: c for c in factor_correlations(data, ["a", "b", "rare"], n_samples=200)}
+    # a third of the samples lack v0
+    assert np.isnan(found["rare"].partial_low)
+    assert np.isfinite(found["rare"].partial_rho)
+    alone = {c.factor: c for c in factor_correlations(data, ["a", "b"], n_samples=200)}
+    for name in "ab":
+        assert found[name].partial_low == pytest.approx(alone[name].partial_low, abs=0.1)
+        assert found[name].partial_high == pytest.approx(alone[name].partial_high, abs=0.1)
+
+
+def test_perfect_agreement_with_another_factor_beside_it():
+    data = table().assign(dice=lambda t: t["a"] ** 3, flat=1.0)
+    assert partial_spearman(data, "dice", ["a", "flat"]).rho["a"] == pytest.approx(1)
+    found = partial_spearman(data, "dice", ["a", "b"])
+    assert np.isnan(found.rho["a"])
+    assert "follows" in found.notes["a"]
+
+
+@given(
+    hnp.arrays(
+        float,
+        st.tuples(st.integers(6, 30), st.integers(2, 4)),
+        elements=st.sampled_from([0.0, 1.0, 2.0, 5.0, np.inf, -np.inf, np.nan]),
+    )
+)
+def test_any_table_gives_a_number_between_minus_one_and_one_or_a_reason(values):
+    names = ["dice", *"abc"[: values.shape[1] - 1]]
+    data = pd.DataFrame(values, columns=names)
+    found = partial_spearman(data, "dice", names[1:])
+    for name in names[1:]:
+        assert np.isnan(found.rho[name]) == (name in found.notes)
+        assert np.isnan(found.rho[name]) or -1 <= found.rho[name] <= 1
+    used = list(found.used)
+    if used and not any(np.isnan(found.rho[name]) for name in used):
+        complete = data[["dice", *used]].dropna()
+        for name in used:
+            others = [other for other in used if other != name]
+            assert found.rho[name] == pytest.approx(by_regression(complete, name, others), abs=1e-6)

@@ -118,6 +118,33 @@ def test_touching_the_border(corner):
     assert [p for p in points if p[0] == 0 and p[1] < 6] == [(0, 4, 0), (0, 5, 0)]
 
 
+def test_single_pixel():
+    one = np.zeros((7, 7), bool)
+    one[3, 3] = True
+    for name in ("S2", "S3", "center", "clicks"):
+        assert asked(name, one, "paper") == ([(3, 3, 1)], None)
+    assert asked("S5", one, "paper") == asked("boxes", one, "paper") == ([], (3, 3, 3, 3))
+    assert asked("S6", one, "paper") == asked("S6", one, "repo") == ([(3, 3, 1)], (3, 3, 3, 3))
+    # the box of twice the size holds the centres of its eight neighbours; at 0.8, 2.4, 4, 5.6, 7.2
+    negatives = [(2, 2, 0), (2, 4, 0), (3, 4, 0), (4, 2, 0), (4, 4, 0)]
+    assert asked("S4", one, "paper")[0] == [(3, 3, 1), *negatives]
+    # as released: the enlarged box of one pixel is empty
+    assert asked("S4", one, "repo")[0] == [(3, 3, 1)]
+    corner = np.zeros((7, 7), bool)
+    corner[6, 0] = True
+    assert asked("S4", corner, "paper")[0] == [(6, 0, 1), (5, 0, 0), (5, 1, 0), (6, 1, 0)]
+
+
+@given(mask=masks)
+def test_negatives_lie_in_the_box_of_twice_the_size_inside_the_image(mask):
+    prompt = STRATEGIES.get("S4").make(mask, np.random.default_rng(0))
+    rows, cols = np.nonzero(mask)
+    for found, own, limit in zip(prompt.points[prompt.labels == 0].T, (rows, cols), mask.shape, strict=True):
+        side, middle = own.max() - own.min() + 1, (own.max() + own.min()) / 2
+        assert (np.abs(found - middle) <= side).all()
+        assert ((found >= 0) & (found < limit)).all()
+
+
 @given(mask=masks)
 @pytest.mark.parametrize("name", ["S2", "S3", "S4", "S6"])
 def test_released_points_lie_in_the_slice_and_labels_go_by_place(name, mask):
