@@ -111,10 +111,10 @@ def two_looks(
 def some_guesses(
     prompts: PromptBatch, first: PromptBatch, maps: Tensor, target: Tensor, rng: np.random.Generator
 ) -> tuple[PromptBatch, Tensor]:
-    """`prompts`, half of the boxes among them replaced by the first look, with one side of Otsu's threshold as guess.
+    """`prompts`, half of the boxes in them replaced by the first look with one side of Otsu's threshold as guess.
 
-    Also the weight (P,) of each prompt's masks in the loss: 0 after a bad guess. So the network learns to go where the guess
-    points, to say how good that is, and its answers to different guesses stay different.
+    Also the weight (P,) of each prompt's masks in the loss: 0 after a bad guess. So the network learns to go where the
+    guess points, to say how good that is, and its answers to different guesses stay different.
     """
     n = len(maps)
     sides = otsu_sides(maps)
