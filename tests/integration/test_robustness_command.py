@@ -103,6 +103,8 @@ def test_options_choose_labs_bins_draws_and_paddings(files, model, tmp_path):
     table = read_lab_table(tmp_path / "robustness.csv")
     assert set(table["step"]) == {"none", "5-5 px", "-50 %", "+25 %"}
     assert set(table["seed"].dropna()) == {0, 1}
+    assert run(*files, *QUICK, "--lab", "jitter", "--bins", "0-10%,10-20%", "-o", tmp_path / "pct") == 0
+    assert set(read_lab_table(tmp_path / "pct" / "robustness.csv")["step"]) == {"none", "0-10 %", "10-20 %"}
 
 
 def test_a_dataset_has_intervals_over_volumes_and_a_broken_case_is_a_row(files, model, tmp_path, capsys):
@@ -169,6 +171,7 @@ def test_ctrl_c_keeps_the_rows_and_the_same_command_goes_on(files, model, tmp_pa
         ["--lab", "kitchen"],
         ["--bins", "ten"],
         ["--bins", "10-5"],
+        ["--bins", "0-10,10-20%"],
         ["--padding", "-100"],
         ["--padding", "wide"],
         ["--degradation", "rain"],

@@ -74,6 +74,19 @@ def test_rows_that_were_cut_off_are_left_out(folder, files):
     assert len(read_lab_table(folder / ROWS)) == 4
 
 
+def test_a_slice_that_lost_a_row_is_done_again(folder, files):
+    with LabStore(folder, config(files)) as store:
+        store.planned("one", PLAN)
+        write(store, 3)
+        write(store, 5)
+    lines = (folder / ROWS).read_text().splitlines(keepends=True)
+    (folder / ROWS).write_text("".join(lines[:-1]))
+    with LabStore(folder, config(files)) as store:
+        assert store.left("one", PLAN) == [("axial", 5)]
+        write(store, 5)
+    assert read_lab_table(folder / ROWS)["slice"].tolist() == [3, 3, 5, 5]
+
+
 def test_slices_with_errors_are_done_again(folder, files):
     with LabStore(folder, config(files)) as store:
         store.planned("one", PLAN)
