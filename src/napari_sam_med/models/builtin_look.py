@@ -42,8 +42,7 @@ ENCODER_MAX = 512
 POINT_SCALES = (1.0, 0.35, 0.12)
 """Regions tried for a prompt without a box, over the longest side of the slice."""
 COARSE_GRID = 48
-BOX_GRID = 72
-"""Cells on a side of the region grid of clicks alone, and of boxes: finer ones gained nothing on training slices."""
+"""Cells on a side of the region grid of clicks alone; finer ones gained nothing on training slices."""
 SAME = 0.9
 """IoU above which two answers to a box are one."""
 FAR_OUTSIDE = -12.0
@@ -113,7 +112,8 @@ class Look:
         n = len(prompts)
         nothing = torch.zeros((n, 8, 8), dtype=torch.bool, device=self.device)
         roi = roi_of_mask(nothing, self.whole.expand(n, -1), clicks, box)
-        unknown = torch.full((n, 1, BOX_GRID, BOX_GRID), float("nan"), device=self.device)
+        grid = self.net.config.grid
+        unknown = torch.full((n, 1, grid, grid), float("nan"), device=self.device)
         maps = self._maps(roi, box, clicks, unknown)
         plain = self._answer(roi, maps)
         guess = otsu_sides(maps).flatten(0, 1)[:, None]
