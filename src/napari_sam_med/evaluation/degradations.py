@@ -206,7 +206,7 @@ _add(
 _add(
     "resolution",
     "Pixel side",
-    "times",
+    "times as long",
     "Blocks of so many pixels a side become their mean, and are brought back to the grid linearly.",
     (2.0, 4.0, 8.0),
     _resolution,

@@ -14,6 +14,7 @@ from napari_sam_med.prompts.jitter import BOX_MODES, POINT_MODES
 LABS = ("jitter", "padding", "degradation")
 PADDINGS = (-20.0, -10.0, 10.0, 20.0, 30.0, 50.0, 75.0, 100.0)
 BINS = ((0.0, 10.0), (10.0, 20.0), (20.0, 30.0))
+USUAL_DEGRADATIONS = tuple((name, each.doses) for name, each in DEGRADATIONS.items())
 SINGLE_POINT = ("S2", "S6", "center")
 """Strategies with one point: moving the first or all of them is the same."""
 
@@ -59,6 +60,8 @@ NOTHING = "none"
 class RobustnessConfig:
     """One visit to the lab: every case × axis × slice × label × model × strategy × step × rule is a row.
 
+    What is given twice counts once.
+
     Attributes
     ----------
     evaluation : EvaluationConfig
@@ -90,11 +93,11 @@ class RobustnessConfig:
     box_modes: tuple[str, ...] = BOX_MODES
     point_modes: tuple[str, ...] = POINT_MODES
     paddings: tuple[float, ...] = PADDINGS
-    degradations: tuple[tuple[str, tuple[float, ...]], ...] = tuple(
-        (name, each.doses) for name, each in DEGRADATIONS.items()
-    )
+    degradations: tuple[tuple[str, tuple[float, ...]], ...] = USUAL_DEGRADATIONS
 
     def __post_init__(self) -> None:
+        for name in ("labs", "bins", "seeds", "box_modes", "point_modes", "paddings", "degradations"):
+            object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         _known("lab", self.labs, LABS)
         _known("way to move a box", self.box_modes, BOX_MODES)
         _known("way to move points", self.point_modes, POINT_MODES)
