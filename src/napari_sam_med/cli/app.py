@@ -17,6 +17,7 @@ from napari_sam_med.cli import (
     evaluate,
     info,
     models,
+    report,
     robustness,
     segment,
     train_builtin,
@@ -38,6 +39,7 @@ app.command("info")(info.info)
 app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("robustness")(robustness.robustness)
+app.command("report")(report.report)
 app.command("models")(models.models)
 app.add_typer(cache.app, name="cache")
 app.command("train-builtin")(train_builtin.train_builtin)

@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 
 NOTHING = "–"
+ONE_VOLUME = (
+    "There is one volume. Its slices are not independent of each other, so no interval can be given for what would "
+    "happen in other volumes."
+)
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,23 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from napari_sam_med.core.errors import OutputError
 from napari_sam_med.evaluation.atlas import Failure
 from napari_sam_med.evaluation.calibration import ALL, bins_of, overall
 from napari_sam_med.evaluation.figures import draw_factor, factor_label, metric_label
-from napari_sam_med.plots import box_by, calibration, dot_lines, dose_curve, intervals, overlay
+from napari_sam_med.plots import box_by, calibration, dose_curve, dot_lines, intervals, overlay
 
-_WIDTH = 9.0
+_WIDTH = 10.5
 _LINE = 0.28
-_LOOK = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "report"}
+_LOOK: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "report"}
 
 
 class Gatherer:
@@ -74,11 +75,13 @@ def strategies_figure(table: pd.DataFrame, rules: Sequence[str]) -> Figure:
     group = "model" if table["model"].nunique() > 1 else None
     for ax, rule in zip(axes, rules, strict=True):
         part = table[table["rule"] == rule]
-        box_by(ax, part, "dice", "strategy", group=group, value_label=metric_label("dice"), title=f"rule {rule}")
+        box_by(
+            ax, part, "dice", "strategy", group=group, value_label=metric_label("dice"), title=f"rule {rule}"
+        )
         if ax is not axes[-1] and ax.get_legend() is not None:
             ax.get_legend().remove()
         ax.set_ylim(-0.03, 1.03)
-        _shorten_ticks(ax)
+        ax.tick_params(axis="x", labelsize=8)
     for ax in axes[1:]:
         ax.set_ylabel("")
     return figure
@@ -103,20 +106,22 @@ def differences_figure(table: pd.DataFrame, reference: str) -> Figure:
 
 
 @mpl.rc_context(_LOOK)
-def partial_figure(table: pd.DataFrame) -> Figure:
-    """Partial rho of every factor with intervals, a colour for each strategy; `table` is of one model."""
+def correlations_figure(table: pd.DataFrame, partly: bool) -> Figure:
+    """Rho (or partial rho) of every factor with intervals, a colour for each strategy; `table` is of one model."""
     shown = table.assign(title=[factor_label(name) for name in table["factor"]])
     n_groups = shown["strategy"].nunique()
-    figure = _figure(_WIDTH, 1.0 + (_LINE + 0.09 * max(n_groups - 2, 0)) * max(shown["title"].nunique(), 2))
+    rho, low, high = (f"partial_{name}" if partly else name for name in ("rho", "low", "high"))
+    line = _LINE + 0.09 * max(n_groups - 2, 0)
+    figure = _figure(_WIDTH, 1.0 + line * max(shown["title"].nunique(), 2))
     intervals(
         figure.subplots(),
         shown,
         "title",
-        "partial_rho",
-        "partial_low",
-        "partial_high",
+        rho,
+        low,
+        high,
         group="strategy" if n_groups > 1 else None,
-        x_label="partial Spearman ρ with Dice",
+        x_label=f"{'partial ' if partly else ''}Spearman ρ with Dice",
         limits=(-1.03, 1.03),
     )
     return figure
@@ -126,7 +131,7 @@ def partial_figure(table: pd.DataFrame) -> Figure:
 def factors_figure(table: pd.DataFrame, factors: Sequence[str]) -> Figure:
     """Dice against every factor; `table` is of one model, strategy and rule."""
     n_lines = -(-len(factors) // 3)
-    figure = _figure(_WIDTH * 1.15, 2.7 * n_lines)
+    figure = _figure(_WIDTH, 2.6 * n_lines, space=0.14)
     grid = figure.subplots(n_lines, 3, squeeze=False, sharey=True).ravel()
     for k, (ax, factor) in enumerate(zip(grid, factors, strict=False)):
         draw_factor(ax, table, factor, trend=True)
@@ -161,8 +166,14 @@ def calibration_figure(calibrated: pd.DataFrame) -> Figure:
         part = together[together["model"] == model]
         error = float(overall(part)["abs_error"].iloc[0])
         title = f"{model}: mean absolute error {error:.3f}"
-        words = {"x_label": "predicted IoU", "y_label": "true IoU"}
-        calibration(grid[0, k], bins_of(part), counts=grid[1, k], title=title, **words)
+        calibration(
+            grid[0, k],
+            bins_of(part),
+            counts=grid[1, k],
+            x_label="predicted IoU",
+            y_label="true IoU",
+            title=title,
+        )
     return figure
 
 
@@ -186,17 +197,8 @@ def failure_figure(failure: Failure) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _shorten_ticks(axes: Axes) -> None:
-    """Long names of strategies and counts do not run into each other."""
-    if axes.axison:
-        axes.tick_params(axis="x", labelsize=8)
-        crowded = sum(len(t.get_text().split("\n")[-1]) for t in axes.get_xticklabels())
-        if crowded > 70:
-            axes.set_xticks(axes.get_xticks(), [t.get_text().split("\n")[0] for t in axes.get_xticklabels()])
+def _figure(width: float, height: float, space: float = 0.04) -> Figure:
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=space))
 
 
 def _png(figure: Figure, dpi: int) -> bytes:

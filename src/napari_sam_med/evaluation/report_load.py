@@ -16,10 +16,11 @@ from napari_sam_med.evaluation.baselines import BASELINES
 from napari_sam_med.evaluation.report_blocks import count
 from napari_sam_med.evaluation.report_names import case_names, scrub
 from napari_sam_med.evaluation.robustness_rows import read_lab_table
+from napari_sam_med.evaluation.robustness_store import ROWS as LAB
 from napari_sam_med.evaluation.store import SCORES, WORST, Journal, read_journal
 from napari_sam_med.evaluation.table import TEXTS, WHOLE, columns, read_table
 
-LAB = "robustness.csv"
+LAB_INFO = "robustness.json"
 _IDENTITY = ["case", "axis", "slice", "label", "model", "strategy", "rule"]
 
 
@@ -39,6 +40,8 @@ class ReportData:
         The worst answers, worst first.
     lab : DataFrame, optional
         Rows of the robustness lab.
+    lab_info : dict
+        What ``robustness.json`` says.
     names : dict of str to str
         Names of cases in the report, by their ids.
     partial : str
@@ -55,6 +58,7 @@ class ReportData:
     names: dict[str, str]
     partial: str = ""
     missing: list[str] = field(default_factory=list)
+    lab_info: dict[str, Any] = field(default_factory=dict)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -107,7 +111,7 @@ def load_report_data(folder: Path, robustness: Path | None = None, naming: str =
     Parameters
     ----------
     folder : Path
-        With ``scores.csv``; ``run.json``, the journal, the worst answers and ``robustness.csv`` are taken where they are.
+        With ``scores.csv``; ``run.json``, journal, worst answers and ``robustness.csv`` are taken where they are.
     robustness : Path, optional
         Folder of the robustness lab; by default `folder` or one inside it.
     naming : str
@@ -127,18 +131,23 @@ def load_report_data(folder: Path, robustness: Path | None = None, naming: str =
     table = _complete(table, missing)
     journal = read_journal(folder)
     info, whole = _info(folder / "run.json", journal)
-    lab = _lab(folder, robustness)
+    lab_folder = _lab_folder(folder, robustness)
+    lab = None if lab_folder is None else read_lab_table(lab_folder / LAB)
+    lab_info = {} if lab_folder is None else _json(lab_folder / LAB_INFO)
     ids = list(dict.fromkeys([*table["case"], *(lab["case"] if lab is not None else ())]))
-    names = case_names(ids, info["config"], naming)
+    known = [
+        case for each in (lab_info.get("config") or {}, info["config"]) for case in each.get("cases") or ()
+    ]
+    names = case_names(ids, {"cases": known}, naming)
     table["case"] = table["case"].map(names)
-    table["error"] = [scrub(error, info["config"], names) if error else "" for error in table["error"]]
+    table["error"] = [scrub(error, {"cases": known}, names) if error else "" for error in table["error"]]
     if lab is not None:
         lab = lab.assign(case=lab["case"].map(names))
     failures = [replace(f, case=names[f.case]) for f in load_failures(folder / WORST) if f.case in names]
     scored = table[(table["error"] == "") & (table["model"] != "")]
     scored = scored.drop_duplicates(_IDENTITY, keep="last")
     partial = _partial(info, journal, whole, len(scored))
-    return ReportData(table, scored, info, failures, lab, names, partial, missing)
+    return ReportData(table, scored, info, failures, lab, names, partial, missing, lab_info)
 
 
 def _complete(table: pd.DataFrame, missing: list[str]) -> pd.DataFrame:
@@ -153,12 +162,7 @@ def _complete(table: pd.DataFrame, missing: list[str]) -> pd.DataFrame:
 
 def _info(path: Path, journal: Journal | None) -> tuple[dict[str, Any], bool]:
     """What ``run.json`` says, filled up from the journal, and whether there was one."""
-    info: dict[str, Any] = {}
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        info = read if isinstance(read, dict) else {}
-    except (OSError, ValueError):
-        pass
+    info = _json(path)
     whole = bool(info)
     if journal is not None:
         info.setdefault("config", journal.config)
@@ -183,12 +187,22 @@ def _partial(info: Mapping[str, Any], journal: Journal | None, whole: bool, n_sc
     return f"This run was interrupted; the report covers the {n_scored:,} rows that it had finished.{what}"
 
 
-def _lab(folder: Path, robustness: Path | None) -> pd.DataFrame | None:
+def _lab_folder(folder: Path, robustness: Path | None) -> Path | None:
+    """Where the lab's rows are."""
     if robustness is not None:
         if not (robustness / LAB).is_file():
             raise InputError(f"There is no {LAB} in {robustness.name or robustness}; give the lab's folder.")
-        return read_lab_table(robustness / LAB)
+        return robustness
     for path in (folder / LAB, *sorted(folder.glob(f"*/{LAB}"))):
         if path.is_file() and not path.parent.name.startswith("earlier-"):
-            return read_lab_table(path)
+            return path.parent
     return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty if there is none."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return read if isinstance(read, dict) else {}

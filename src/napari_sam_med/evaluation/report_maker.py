@@ -82,12 +82,15 @@ class Maker:
     def picture(self, figure: Figure, name: str, caption: str, alt: str) -> Picture:
         """A numbered figure, saved as ``figures/<name>.png`` and ``.svg``."""
         uri = self.figures.keep(figure, name)
-        return Picture(self._counter.figure(), caption, alt, uri, f"{FIGURES}/{self.figures.written[-1].name}")
+        return Picture(
+            self._counter.figure(), caption, alt, uri, f"{FIGURES}/{self.figures.written[-1].name}"
+        )
 
     def gallery(self, figures: Sequence[tuple[Figure, str, str, str]], caption: str) -> Gallery:
         """Small pictures of images under one number; each (figure, name, caption, alt)."""
         number = self._counter.figure()
         pictures = [
-            Picture(number, text, alt, self.figures.keep_pixels(figure, name)) for figure, name, text, alt in figures
+            Picture(number, text, alt, self.figures.keep_pixels(figure, name))
+            for figure, name, text, alt in figures
         ]
         return Gallery(number, caption, pictures)

@@ -11,9 +11,9 @@ from napari_sam_med.core.errors import InputError
 from napari_sam_med.io.sniff import stem_of
 
 NAMINGS = ("auto", "keep", "number")
-"""How cases are named: "number" calls them "case 1", "case 2", ...; "keep" keeps their ids, without folders; "auto" keeps
-ids that someone chose (a manifest's, nnU-Net's) and numbers those that are the name of a file or a folder, because such
-names are often patients'."""
+"""How cases are named: "number" calls them "case 1", "case 2", ...; "keep" keeps their ids, without folders; "auto"
+keeps ids that someone chose (a manifest's, nnU-Net's) and numbers those that are the name of a file or a folder,
+because such names are often patients'."""
 
 _FOLDERS = re.compile(r"(?:[A-Za-z]:)?[\\/](?:[^\s\\/:;,\"'<>|]+[\\/])+|~[\\/]")
 
@@ -35,8 +35,7 @@ def case_names(ids: Iterable[str], config: Mapping[str, Any], naming: str = "aut
     InputError
         If the naming is unknown.
     """
-    if naming not in NAMINGS:
-        raise InputError(f"There is no naming {naming!r} of cases; choose one of: {', '.join(NAMINGS)}.")
+    check_naming(naming)
     files = {str(case.get("id")): str(case.get("image", "")) for case in config.get("cases") or ()}
     names: dict[str, str] = {}
     taken: set[str] = set()
@@ -52,6 +51,17 @@ def case_names(ids: Iterable[str], config: Mapping[str, Any], naming: str = "aut
     return names
 
 
+def check_naming(naming: str) -> None:
+    """Refuse an unknown way of naming cases.
+
+    Raises
+    ------
+    InputError
+    """
+    if naming not in NAMINGS:
+        raise InputError(f"There is no naming {naming!r} of cases; choose one of: {', '.join(NAMINGS)}.")
+
+
 def scrub(text: str, config: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """A sentence without folders, and without file names and ids of cases that are called otherwise."""
     replacements = {case: name for case, name in names.items() if case and case != name}
@@ -60,9 +70,11 @@ def scrub(text: str, config: Mapping[str, Any], names: Mapping[str, str]) -> str
             for what in ("image", "labels"):
                 replacements.setdefault(str(case.get(what) or ""), f"(its {what})")
     text = _FOLDERS.sub("", text)
-    for name in sorted(filter(None, replacements), key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", lambda _, new=replacements[name]: new, text)
-    return text
+    words = sorted(filter(None, replacements), key=len, reverse=True)
+    if not words:
+        return text
+    pattern = "|".join(re.escape(word) for word in words)
+    return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", lambda found: replacements[found[0]], text)
 
 
 def _chosen(case: str, files: Mapping[str, str]) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from napari_sam_med.evaluation.figures import metric_label
 from napari_sam_med.evaluation.report_blocks import (
     NOTHING,
+    ONE_VOLUME,
     Block,
     Bullets,
     Cell,
@@ -17,34 +17,24 @@ from napari_sam_med.evaluation.report_blocks import (
     Table,
     cells,
     count,
-    excludes_zero,
     interval,
     listing,
     number,
-    signed,
 )
 from napari_sam_med.evaluation.report_figures import (
-    clicks_figure,
-    differences_figure,
     lines_figure,
     strategies_figure,
 )
 from napari_sam_med.evaluation.report_load import ReportData
 from napari_sam_med.evaluation.report_maker import Maker
 from napari_sam_med.evaluation.report_tables import (
-    click_curves,
-    differences,
     failure_counts,
+    records,
     slice_means,
     volume_means,
 )
-from napari_sam_med.evaluation.robustness_curves import oracle_gap
 from napari_sam_med.metrics import METRICS
 
-ONE_VOLUME = (
-    "There is one volume. Its slices are not independent of each other, so no interval can be given for what would "
-    "happen in other volumes."
-)
 _MOST_LINES = 45
 _MOST_REASONS = 15
 _OTHERS = ("jaccard", "nsd", "hd95_mm", "assd_mm", "volume_error_pct")
@@ -77,8 +67,8 @@ def data_section(data: ReportData, maker: Maker) -> Section:
                 [
                     case,
                     modality or NOTHING,
-                    " × ".join(str(n) for n in facts.get("shape") or ()) or NOTHING,
-                    " × ".join(f"{mm:.3g}" for mm in facts.get("spacing_mm") or ()) or NOTHING,
+                    "\u00a0×\u00a0".join(str(n) for n in facts.get("shape") or ()) or NOTHING,
+                    "\u00a0×\u00a0".join(f"{mm:.3g}" for mm in facts.get("spacing_mm") or ()) or NOTHING,
                     facts.get("window") or NOTHING,
                     str(len(mine[["axis", "slice"]].drop_duplicates())),
                     str(mine["label"].nunique()),
@@ -95,7 +85,9 @@ def data_section(data: ReportData, maker: Maker) -> Section:
     blocks += _failures(data)
     if data.missing:
         blocks.append(
-            Paragraph(f"The table of scores lacks columns that are left out here: {listing(data.missing)}.", "note")
+            Paragraph(
+                f"The table of scores lacks columns that are left out here: {listing(data.missing)}.", "note"
+            )
         )
     return Section("data", "What was evaluated", blocks)
 
@@ -105,10 +97,10 @@ def _failures(data: ReportData) -> list[Block]:
     if found.empty:
         return [Paragraph("No row failed.")]
     total = int(found["n_rows"].sum())
-    text = f"{count(total, 'row')} could not be scored and are in none of the means:"
+    text = f"{count(total, 'row')} could not be scored; all means are of the others:"
     lines = [
-        f"{row.error} ({count(int(row.n_rows), 'row')}; {listing(row.cases, 6)})"
-        for row in found.head(_MOST_REASONS).itertuples()
+        f"{row['error']} ({count(int(row['n_rows']), 'row')}; {listing(row['cases'], 6)})"
+        for row in records(found.head(_MOST_REASONS))
     ]
     if len(found) > _MOST_REASONS:
         lines.append(f"{len(found) - _MOST_REASONS} further reasons; see the column “error” of scores.csv.")
@@ -148,23 +140,37 @@ def _slice_table(data: ReportData, maker: Maker, means: pd.DataFrame) -> Table:
         best = part["mean"].max()
         rows = [
             [
-                Cell(row.model),
-                Cell(row.strategy),
-                Cell(f"{number(row.mean)} ({number(row.sd)})", bool(row.mean == best)),
-                Cell(interval(row.low, row.high)),
-                Cell(f"{number(row.median)} [{number(row.q1)}, {number(row.q3)}]"),
-                Cell(f"{int(row.n_valid)}"),
-                Cell(f"{int(row.n_volumes)}"),
+                Cell(row["model"]),
+                Cell(row["strategy"]),
+                Cell(f"{number(row['mean'])} ({number(row['sd'])})", bool(row["mean"] == best)),
+                Cell(interval(row["low"], row["high"])),
+                Cell(f"{number(row['median'])} [{number(row['q1'])}, {number(row['q3'])}]"),
+                Cell(f"{int(row['n_valid'])}"),
+                Cell(f"{int(row['n_volumes'])}"),
             ]
-            for row in part.itertuples()
+            for row in records(part)
         ]
         groups.append(Group(f"Rule {rule}", rows))
-    columns = ["Model", "Strategy", "Mean (SD)", "95 % interval of the mean", "Median [quartiles]", "n", "Volumes"]
+    columns = [
+        "Model",
+        "Strategy",
+        "Mean (SD)",
+        "95 % interval of the mean",
+        "Median [quartiles]",
+        "n",
+        "Volumes",
+    ]
     note = "n counts objects in slices with a Dice. The interval is a bootstrap over volumes. The best mean is bold."
     if data.n_volumes == 1:
         note += f" {ONE_VOLUME}"
     return maker.table(
-        "Dice by slice: every object in a slice counts once.", columns, groups, means, "dice_by_slice", note, 2
+        "Dice by slice: every object in a slice counts once.",
+        columns,
+        groups,
+        means,
+        "dice_by_slice",
+        note,
+        2,
     )
 
 
@@ -175,18 +181,25 @@ def _volume_table(data: ReportData, maker: Maker, means: pd.DataFrame) -> Table:
         best = part["mean"].max()
         rows = [
             [
-                Cell(row.model),
-                Cell(row.strategy),
-                Cell(f"{number(row.mean)} ({number(row.sd)})", bool(row.mean == best)),
-                Cell(interval(row.low, row.high)),
-                Cell(f"{number(row.worst)} to {number(row.best)}"),
-                Cell(f"{int(row.n_volumes)}"),
-                Cell(f"{int(row.n_objects)}"),
+                Cell(row["model"]),
+                Cell(row["strategy"]),
+                Cell(f"{number(row['mean'])} ({number(row['sd'])})", bool(row["mean"] == best)),
+                Cell(interval(row["low"], row["high"])),
+                Cell(f"{number(row['worst'])} to {number(row['best'])}"),
+                Cell(f"{int(row['n_volumes'])}"),
+                Cell(f"{int(row['n_objects'])}"),
             ]
-            for row in part.itertuples()
+            for row in records(part)
         ]
         groups.append(Group(f"Rule {rule}", rows))
-    columns = ["Model", "Strategy", "Mean (SD)", "95 % interval of the mean", "Worst to best volume", "Volumes"]
+    columns = [
+        "Model",
+        "Strategy",
+        "Mean (SD)",
+        "95 % interval of the mean",
+        "Worst to best volume",
+        "Volumes",
+    ]
     note = (
         "Slices of an object are averaged first, then objects of a volume, so that neither a long object nor a volume "
         "with many objects outweighs the others. SD between volumes. These are means of slices, not Dice in 3D."
@@ -199,8 +212,8 @@ def _other_metrics(data: ReportData, maker: Maker) -> Table:
     names = [name for name in _OTHERS if data.scored[name].notna().any()]
     found = {name: slice_means(data.rows(data.rule), name) for name in names}
     rows = []
-    for k, row in enumerate(found[names[0]].itertuples() if names else ()):
-        texts = [str(row.model), str(row.strategy)]
+    for k, row in enumerate(records(found[names[0]]) if names else ()):
+        texts = [str(row["model"]), str(row["strategy"])]
         for name in names:
             values = found[name].iloc[k]
             digits = 3 if METRICS.get(name).unit == "" else 1
@@ -238,19 +251,28 @@ def objects_section(data: ReportData, maker: Maker) -> Section:
                 row.append(Cell(NOTHING))
                 continue
             value = line.loc[strategy]
-            row.append(Cell(f"{number(value['mean'], 2)} ({number(value['sd'], 2)})", bool(value["mean"] == best)))
+            row.append(
+                Cell(f"{number(value['mean'], 2)} ({number(value['sd'], 2)})", bool(value["mean"] == best))
+            )
         rows.append(row)
-    caption = f"Dice of every object, {data.model}, rule {data.rule}: mean (SD) over its slices in all volumes."
+    caption = (
+        f"Dice of every object, {data.model}, rule {data.rule}: mean (SD) over its slices in all volumes."
+    )
     note = "Objects of one name in several volumes are taken together. Bold: the best strategy of a line."
     blocks: list[Block] = []
     if 1 < len(order) <= _MOST_LINES:
         figure = lines_figure(means, "label_name", "n_valid", "mean Dice")
-        alt = f"Dot plot of mean Dice: a line for each of {len(order)} objects, the best on top, a dot for each strategy."
+        alt = (
+            f"Dot plot of mean Dice: a line for each of {len(order)} objects, the best on top, a dot for "
+            f"each strategy."
+        )
         text = f"Mean Dice of every object by strategy, {data.model}, rule {data.rule}; the best object is on top."
         blocks.append(maker.picture(figure, "dice_by_object", text, alt))
     every = slice_means(data.scored, by=["rule", "model", "label_name", "strategy"])
     blocks.append(
-        maker.table(caption, ["Object", "Slices", *strategies], [Group("", rows)], every, "dice_by_object", note)
+        maker.table(
+            caption, ["Object", "Slices", *strategies], [Group("", rows)], every, "dice_by_object", note
+        )
     )
     return Section("objects", "Object by object", blocks, 3)
 
@@ -260,137 +282,3 @@ def _best_first(means: pd.DataFrame, by: str) -> pd.DataFrame:
     order = means.groupby(by, sort=False)["mean"].mean().sort_values(ascending=False, kind="stable").index
     place = {name: k for k, name in enumerate(order)}
     return means.sort_values(by, key=lambda column: column.map(place), kind="stable")
-
-
-def differences_section(data: ReportData, maker: Maker) -> Section | None:
-    """Paired differences between models and between strategies; None if there is one of each."""
-    blocks: list[Block] = []
-    for between, held in (("model", "strategy"), ("strategy", "model")):
-        every = differences(data.scored, between)
-        if every.empty:
-            continue
-        shown = every[every["rule"] == data.rule]
-        reference = ""
-        if between == "strategy":
-            shown = shown[shown["held"] == data.model]
-            reference = _best_strategy(data)
-            shown = _against(shown, reference)
-        if shown.empty:
-            continue
-        blocks += _difference_blocks(data, maker, between, held, shown, every, reference)
-    if not blocks:
-        return None
-    text = (
-        "The same objects in the same slices are compared with each other, so what makes an object hard weighs on both "
-        "sides. Differences are averaged over slices, objects and volumes in turn; intervals are a bootstrap over "
-        "volumes, and in bold where they leave out zero."
-    )
-    if data.n_volumes == 1:
-        text += f" {ONE_VOLUME}"
-    return Section("differences", "Paired differences", [Paragraph(text), *blocks], 3)
-
-
-def _difference_blocks(
-    data: ReportData,
-    maker: Maker,
-    between: str,
-    held: str,
-    shown: pd.DataFrame,
-    every: pd.DataFrame,
-    reference: str,
-) -> list[Block]:
-    rows = [
-        [
-            Cell(str(row.held)),
-            Cell(f"{row.second} − {row.first}"),
-            Cell(signed(row.difference), excludes_zero(row.low, row.high)),
-            Cell(interval(row.low, row.high, plus=True)),
-            Cell(f"{int(row.n_pairs)}"),
-            Cell(f"{int(row.n_volumes)}"),
-        ]
-        for row in shown.itertuples()
-    ]
-    what = {"model": "models", "strategy": f"strategies, each against {reference} (the best mean by volume)"}[between]
-    columns = [held.capitalize(), "Difference in Dice of", "Mean", "95 % interval", "Pairs", "Volumes"]
-    note = f"Rule {data.rule}. All pairs and rules are in the file."
-    table = maker.table(
-        f"Paired differences between {what}.", columns, [Group("", rows)], every, f"differences_{between}", note, 2
-    )
-    if between == "model" or len(shown) < 2:
-        return [table]
-    named = shown.assign(name=shown["second"])
-    figure = differences_figure(named, reference)
-    caption = f"Difference in Dice from {reference}, {data.model}, rule {data.rule}. A filled dot's interval leaves out 0."
-    alt = f"Dots with intervals: mean paired difference of every strategy from {reference}, with a line at zero."
-    return [maker.picture(figure, "differences_strategy", caption, alt), table]
-
-
-def _best_strategy(data: ReportData) -> str:
-    means = volume_means(data.rows(data.rule, data.model), by=["strategy"])
-    return str(means.loc[means["mean"].idxmax(), "strategy"]) if means["mean"].notna().any() else ""
-
-
-def _against(table: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Differences of all others from one, turned where it stands second."""
-    turned = table["second"] == reference
-    out = table[turned | (table["first"] == reference)].copy()
-    flip = turned.loc[out.index]
-    columns = ["first", "second", "low", "high"]
-    out.loc[flip, columns] = out.loc[flip, ["second", "first", "high", "low"]].to_numpy()
-    out.loc[flip, ["difference", "low", "high"]] *= -1
-    return out.astype({"difference": float, "low": float, "high": float})
-
-
-def gap_section(data: ReportData, maker: Maker) -> Section | None:
-    """What the model's own choice costs; None without both rules."""
-    gaps = oracle_gap(data.scored)
-    if gaps.empty:
-        return None
-    rows = [
-        [
-            Cell(str(row.model)),
-            Cell(str(row.strategy)),
-            Cell(number(row.score)),
-            Cell(number(row.oracle)),
-            Cell(signed(row.gap), excludes_zero(row.gap_low, row.gap_high)),
-            Cell(interval(row.gap_low, row.gap_high, plus=True)),
-            Cell(f"{int(row.n_valid)}"),
-        ]
-        for row in gaps.itertuples()
-    ]
-    drawn = {"volume": "volumes", "slice": "slices of the one volume, so it says nothing of other volumes"}
-    note = f"Every object in a slice counts once. The interval is a bootstrap over {drawn[str(gaps['cluster'].iloc[0])]}."
-    text = (
-        "The oracle picks the candidate that fits the truth best, which no user can: the gap is what a perfect guess of "
-        "quality would still gain."
-    )
-    columns = ["Model", "Strategy", "Score", "Oracle", "Gap", "95 % interval", "n"]
-    caption = "Mean Dice by the two rules, and the gap between them."
-    table = maker.table(caption, columns, [Group("", rows)], gaps, "oracle_gap", note, 2)
-    return Section("gap", "What the choice of candidate costs", [Paragraph(text), table], 3)
-
-
-def clicks_section(data: ReportData, maker: Maker) -> Section | None:
-    """Dice after each correction click; None without that strategy."""
-    curves = click_curves(data.scored)
-    if curves.empty:
-        return None
-    n_clicks = int(curves["click"].max())
-    target = data.config.get("target_dice", float("nan"))
-    lines = []
-    for (rule, model), part in data.scored[data.scored["strategy"] == "clicks"].groupby(["rule", "model"], sort=False):
-        reached = part["clicks_to_target"].astype(float)
-        auc = part["click_auc"].astype(float)
-        median = f" (median {np.nanmedian(reached):.0f} clicks)" if reached.notna().any() else ""
-        lines.append(
-            f"{model}, rule {rule}: Dice {number(target, 2)} was reached within {count(n_clicks, 'click')} in "
-            f"{reached.notna().mean():.0%} of {count(len(part), 'object in a slice', 'objects in slices')}{median}; "
-            f"mean area under the curve {number(auc.mean())}."
-        )
-    caption = "Mean Dice after each click; the first lies deep inside the object, each other corrects the largest error."
-    if data.n_volumes > 1:
-        caption += " Bands are 95 % intervals from a bootstrap over volumes."
-    alt = "Lines of mean Dice against the number of clicks, one for each rule and model."
-    figure = maker.picture(clicks_figure(curves, n_clicks), "clicks", caption, alt)
-    maker.save(curves, "clicks")
-    return Section("clicks", "Correction clicks", [figure, Bullets(lines)], 3)

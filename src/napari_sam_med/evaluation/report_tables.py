@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -15,6 +16,13 @@ from napari_sam_med.evaluation.table import mean_by_case
 
 BY = ["rule", "model", "strategy"]
 N_FACTOR_SAMPLES = 1000
+_MANY_VOLUMES = 10
+_NAN = float("nan")
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, each with its values by column."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def slice_means(table: pd.DataFrame, metric: str = "dice", by: Sequence[str] = BY) -> pd.DataFrame:
@@ -23,8 +31,8 @@ def slice_means(table: pd.DataFrame, metric: str = "dice", by: Sequence[str] = B
     Returns
     -------
     DataFrame
-        `by`, n_rows, n_valid, n_infinite, mean, sd (n - 1), low, high (of the mean; bootstrap over volumes), median, q1,
-        q3, n_volumes. Infinite values count in the median and the quartiles alone.
+        `by`, n_rows, n_valid, n_infinite, mean, sd (n - 1), low, high (of the mean; bootstrap over volumes), median,
+        q1, q3, n_volumes. Infinite values count in the median and the quartiles alone.
     """
     out = []
     for key, part in table.groupby(list(by), sort=False, dropna=False):
@@ -49,7 +57,19 @@ def slice_means(table: pd.DataFrame, metric: str = "dice", by: Sequence[str] = B
                 "n_volumes": found.n_volumes,
             }
         )
-    names = ["n_rows", "n_valid", "n_infinite", "mean", "sd", "low", "high", "median", "q1", "q3", "n_volumes"]
+    names = [
+        "n_rows",
+        "n_valid",
+        "n_infinite",
+        "mean",
+        "sd",
+        "low",
+        "high",
+        "median",
+        "q1",
+        "q3",
+        "n_volumes",
+    ]
     return pd.DataFrame(out, columns=[*by, *names])
 
 
@@ -126,7 +146,8 @@ def differences(table: pd.DataFrame, between: str, metric: str = "dice") -> pd.D
 def factor_table(table: pd.DataFrame, factors: Sequence[str], metric: str = "dice") -> pd.DataFrame:
     """Spearman and partial Spearman of a metric with factors, for every model and strategy of one rule.
 
-    Factors that nothing is known of are left out.
+    Factors that nothing is known of are left out. With fewer than ten volumes, factors that never vary within a volume,
+    such as the slice spacing, are not held fixed and have no partial rho: they stand for the volume.
 
     Returns
     -------
@@ -136,9 +157,31 @@ def factor_table(table: pd.DataFrame, factors: Sequence[str], metric: str = "dic
     known = [name for name in factors if table[name].notna().any()]
     out: list[dict[str, Any]] = []
     for (model, strategy), part in table.groupby(["model", "strategy"], sort=False):
-        for found in factor_correlations(part, known, metric, n_samples=N_FACTOR_SAMPLES):
-            out.append({"model": model, "strategy": strategy, **vars(found)})
+        alone = _of_volumes(part, known)
+        together = [name for name in known if name not in alone]
+        found = {f.factor: f for f in factor_correlations(part, together, metric, n_samples=N_FACTOR_SAMPLES)}
+        for name in alone:
+            (single,) = factor_correlations(part, [name], metric, n_samples=N_FACTOR_SAMPLES)
+            why = f"the same in all slices of a volume, and {part['case'].nunique()} volumes are too few"
+            found[name] = replace(
+                single,
+                partial_rho=_NAN,
+                partial_low=_NAN,
+                partial_high=_NAN,
+                partial_n=0,
+                p=_NAN,
+                note=single.note or why,
+            )
+        out += [{"model": model, "strategy": strategy, **vars(found[name])} for name in known]
     return pd.DataFrame(out)
+
+
+def _of_volumes(table: pd.DataFrame, factors: Sequence[str]) -> list[str]:
+    """Factors that say no more than which volume it is; with few volumes that cannot be told from all else."""
+    if not 1 < table["case"].nunique() < _MANY_VOLUMES:
+        return []
+    spread = table.groupby("case")[list(factors)].nunique()
+    return [name for name in factors if spread[name].max() <= 1 and table[name].nunique() > 1]
 
 
 def failure_counts(table: pd.DataFrame) -> pd.DataFrame:
@@ -150,9 +193,12 @@ def failure_counts(table: pd.DataFrame) -> pd.DataFrame:
         error, n_rows, cases (list of names), the most frequent first.
     """
     failed = table[table["error"] != ""]
-    found = failed.groupby("error", sort=False)["case"].agg([len, lambda cases: list(dict.fromkeys(cases))])
-    found.columns = ["n_rows", "cases"]
-    return found.reset_index().sort_values("n_rows", ascending=False, kind="stable", ignore_index=True)
+    out = [
+        {"error": error, "n_rows": len(part), "cases": list(dict.fromkeys(part["case"]))}
+        for error, part in failed.groupby("error", sort=False)
+    ]
+    found = pd.DataFrame(out, columns=["error", "n_rows", "cases"])
+    return found.sort_values("n_rows", ascending=False, kind="stable", ignore_index=True)
 
 
 def click_curves(table: pd.DataFrame) -> pd.DataFrame:
@@ -169,7 +215,7 @@ def click_curves(table: pd.DataFrame) -> pd.DataFrame:
         dices = pd.DataFrame(
             [[float(word) for word in text.split(";")] for text in part["click_dices"]], index=part.index
         )
-        for k in dices.columns:
+        for k in range(dices.shape[1]):
             found = clustered_mean(part.assign(now=dices[k]), "now")
             bounds = {"dice": found.mean, "dice_low": found.low, "dice_high": found.high}
             out.append({"rule": rule, "model": model, "click": k + 1, **bounds, "n_valid": found.n_valid})
@@ -180,5 +226,7 @@ def _quartiles(values: np.ndarray[Any, Any]) -> tuple[float, float, float]:
     """Quartiles by the nearest values, so that infinite ones are no obstacle."""
     if not len(values):
         return (float("nan"), float("nan"), float("nan"))
-    q1, median, q3 = np.quantile(values, [0.25, 0.5, 0.75], method="linear" if np.isfinite(values).all() else "higher")
+    q1, median, q3 = np.quantile(
+        values, [0.25, 0.5, 0.75], method="linear" if np.isfinite(values).all() else "higher"
+    )
     return (float(q1), float(median), float(q3))
