@@ -103,6 +103,8 @@ def test_options_choose_labs_bins_draws_and_paddings(files, model, tmp_path):
     table = read_lab_table(tmp_path / "robustness.csv")
     assert set(table["step"]) == {"none", "5-5 px", "-50 %", "+25 %"}
     assert set(table["seed"].dropna()) == {0, 1}
+    assert run(*files, *QUICK, "--lab", "jitter", "--bins", "0-10%,10-20%", "-o", tmp_path / "pct") == 0
+    assert set(read_lab_table(tmp_path / "pct" / "robustness.csv")["step"]) == {"none", "0-10 %", "10-20 %"}
 
 
 def test_a_dataset_has_intervals_over_volumes_and_a_broken_case_is_a_row(files, model, tmp_path, capsys):
@@ -131,6 +133,12 @@ def test_several_models_are_drawn_together_and_one_that_is_broken_is_told_of_onc
         "This model is broken; choose another one."
     ]
     assert (tmp_path / "robustness_jitter_models_S5_score.png").is_file()
+
+
+def test_baselines_alone_have_curves_and_no_calibration(files, model, tmp_path):
+    assert run(*files, *QUICK, "--model", "ellipse", "-o", tmp_path) == 0
+    assert pd.read_csv(tmp_path / "robustness_calibration.csv").empty
+    assert not list(tmp_path.glob("robustness_calibration_*"))
 
 
 def test_nothing_scored_is_a_failure(files, model, tmp_path, capsys):
@@ -169,6 +177,7 @@ def test_ctrl_c_keeps_the_rows_and_the_same_command_goes_on(files, model, tmp_pa
         ["--lab", "kitchen"],
         ["--bins", "ten"],
         ["--bins", "10-5"],
+        ["--bins", "0-10,10-20%"],
         ["--padding", "-100"],
         ["--padding", "wide"],
         ["--degradation", "rain"],

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from napari_sam_med.prompts import Variant
 
 _LAB_HELP = "What to try: jitter (prompts moved), padding (boxes), degradation (worse images)."
-_BINS_HELP = "jitter: from how far to how far prompts are moved, in pixels."
+_BINS_HELP = (
+    "jitter: from how far to how far prompts are moved, in pixels, or (0-10%) in percent of its sides."
+)
 _PADDING_HELP = "padding: percent by which the sides of the box grow, or shrink below 0."
 _DEGRADATION_HELP = (
     "A kind, with doses or without: contrast, noise, blur, resolution, window. Repeat for more."
@@ -69,7 +71,7 @@ def robustness(
     cases = scoring.read_cases(volume, labels, dataset, channel, series, time)
     window_text = options.check_window(window)
     values = scoring.numbers(label_values)
-    limits = tuple(_bin(word) for word in scoring.words(bins))
+    limits, unit = _bins(bins)
     percents = tuple(_number(word, "--padding") for word in scoring.words(padding))
     kinds = tuple(_kind(text) for text in degradation) if degradation else USUAL_DEGRADATIONS
     config = options.as_usage(
@@ -91,6 +93,7 @@ def robustness(
             ),
             labs=tuple(scoring.words(lab)),
             bins=limits,
+            bin_unit=unit,
             seeds=tuple(range(draws)),
             paddings=percents,
             degradations=kinds,
@@ -99,12 +102,19 @@ def robustness(
     run_robustness(config, output, device)
 
 
+def _bins(text: str) -> tuple[tuple[tuple[float, float], ...], str]:
+    """Ranges and their unit."""
+    words = scoring.words(text)
+    in_percent = [word.endswith("%") for word in words]
+    if any(in_percent) and not all(in_percent):
+        raise typer.BadParameter("Give all ranges in pixels or all in percent.", param_hint="--bins")
+    return tuple(_bin(word.removesuffix("%")) for word in words), "%" if any(in_percent) else "px"
+
+
 def _bin(word: str) -> tuple[float, float]:
     low, dash, high = word.partition("-")
     if not dash:
-        raise typer.BadParameter(
-            f"{word!r} is no range; give pixels such as 0-10,10-20.", param_hint="--bins"
-        )
+        raise typer.BadParameter(f"{word!r} is no range; give 0-10,10-20.", param_hint="--bins")
     return (_number(low, "--bins"), _number(high, "--bins"))
 
 

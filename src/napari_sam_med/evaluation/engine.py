@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from napari_sam_med.evaluation.config import Case, EvaluationConfig
 from napari_sam_med.evaluation.executors import Executor, Lost
+from napari_sam_med.evaluation.journal import CasePlan
 from napari_sam_med.evaluation.opened import Unit
 from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.evaluation.runner import error_sentence
-from napari_sam_med.evaluation.store import CasePlan, RunStore
+from napari_sam_med.evaluation.store import RunStore
 from napari_sam_med.evaluation.work import Result, Task, Worker, plan_of
 
 CHUNK = 8

@@ -112,7 +112,7 @@ def draw_calibration(
 def save_lab_figures(curves: pd.DataFrame, calibrated: pd.DataFrame, folder: Path) -> list[Path]:
     """Write the figures as PNG and SVG: for every model and rule one of each lab, and one of the calibration.
 
-    Several models are also drawn together, for every lab, strategy and rule.
+    Models that were asked the same are also drawn together, for every lab, strategy and rule.
 
     Raises
     ------
@@ -125,8 +125,8 @@ def save_lab_figures(curves: pd.DataFrame, calibrated: pd.DataFrame, folder: Pat
         figure = _curves_figure(part, str(lab), "strategy", strategies)
         figure.suptitle(f"{model}, {rule} rule; {_band(part)}", fontsize="medium")
         written += save_figure(figure, folder, f"robustness_{lab}_{model}_{rule}")
-    if len(models) > 1:
-        for (lab, strategy, rule), part in curves.groupby(["lab", "strategy", "rule"], sort=False):
+    for (lab, strategy, rule), part in curves.groupby(["lab", "strategy", "rule"], sort=False):
+        if part["model"].nunique() > 1:
             figure = _curves_figure(part, str(lab), "model", models)
             figure.suptitle(f"{strategy}, {rule} rule; {_band(part)}", fontsize="medium")
             written += save_figure(figure, folder, f"robustness_{lab}_models_{strategy}_{rule}")

@@ -4,11 +4,12 @@ import pytest
 
 from napari_sam_med.core.errors import OutputError
 from napari_sam_med.evaluation.config import Case, EvaluationConfig
+from napari_sam_med.evaluation.journal import CasePlan
 from napari_sam_med.evaluation.robustness_config import RobustnessConfig
 from napari_sam_med.evaluation.robustness_rows import LabRow, read_lab_table
-from napari_sam_med.evaluation.robustness_store import PROGRESS, ROWS, LabPlan, LabStore
+from napari_sam_med.evaluation.robustness_store import PROGRESS, ROWS, LabStore
 
-PLAN = LabPlan({("axial", 3): 2, ("axial", 5): 2}, {"window": "40/400"})
+PLAN = CasePlan({("axial", 3): 2, ("axial", 5): 2}, {"window": "40/400"})
 
 
 @pytest.fixture
@@ -72,6 +73,19 @@ def test_rows_that_were_cut_off_are_left_out(folder, files):
         assert store.left("one", PLAN) == [("axial", 5)]
         write(store, 5)
     assert len(read_lab_table(folder / ROWS)) == 4
+
+
+def test_a_slice_that_lost_a_row_is_done_again(folder, files):
+    with LabStore(folder, config(files)) as store:
+        store.planned("one", PLAN)
+        write(store, 3)
+        write(store, 5)
+    lines = (folder / ROWS).read_text().splitlines(keepends=True)
+    (folder / ROWS).write_text("".join(lines[:-1]))
+    with LabStore(folder, config(files)) as store:
+        assert store.left("one", PLAN) == [("axial", 5)]
+        write(store, 5)
+    assert read_lab_table(folder / ROWS)["slice"].tolist() == [3, 3, 5, 5]
 
 
 def test_slices_with_errors_are_done_again(folder, files):
