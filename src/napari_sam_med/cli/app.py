@@ -12,6 +12,7 @@ import typer
 from napari_sam_med import __version__
 from napari_sam_med.cli import (
     cache,
+    click_map,
     console,
     demo,
     evaluate,
@@ -39,6 +40,7 @@ app.command("info")(info.info)
 app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("robustness")(robustness.robustness)
+app.command("click-map")(click_map.click_map)
 app.command("report")(report.report)
 app.command("models")(models.models)
 app.add_typer(cache.app, name="cache")

@@ -183,6 +183,8 @@ def _score_slice(
                     prompt=found.prompts[0] if found.prompts else None,
                     prompts=found.prompts,
                     n_candidates=found.n_candidates,
+                    candidate_dices=found.candidate_dices,
+                    candidate_ious=() if model in BASELINES else found.candidate_ious,
                     click_dices=found.click_dices,
                     clicks_to_target=clicks_to(config.target_dice, found.click_dices),
                     mask=found.mask if keep_masks else None,
