@@ -110,6 +110,7 @@ class Run:
         return Planned(case.id, sum(plan.units[unit] for unit in left))
 
     def _scored(self, task: Task, result: Result) -> Step:
+        self.store.used(result.fingerprints or {})  # before any row of other weights is written
         counts = dict.fromkeys(task.units, 0)
         for row in result.rows:
             n_rows = self._write(row)
@@ -119,7 +120,6 @@ class Run:
         for unit, n_rows in counts.items():
             if n_rows:
                 self.store.finish(task.case.id, unit, n_rows)
-        self.store.used(result.fingerprints or {})
         return Written(len(result.rows), task.case.id)
 
     def _lost(self, task: Task, lost: Lost) -> Step:

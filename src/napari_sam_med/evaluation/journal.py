@@ -1,8 +1,8 @@
 """What a run that was interrupted left behind: which slices are finished, and which rows of its table are whole.
 
-A journal has one JSON object a line: the settings first, then cases with their slices, models, and finished slices with
-their number of rows. Tables and journals are only appended to while a run goes on, so whatever ends it leaves at most one
-line that is not whole.
+A journal has one JSON object a line: the settings first, then cases with their slices, models, and finished slices
+with their number of rows. Tables and journals are only appended to while a run goes on, so whatever ends it leaves at
+most one line that is not whole.
 """
 
 from __future__ import annotations
