@@ -79,15 +79,16 @@ def factors_section(data: ReportData, maker: Maker) -> Section | None:
         blocks.append(maker.picture(correlations_figure(shown, partly), "factors_rho", caption, alt))
     blocks.append(_factor_table(data, maker, shown, found, drawn, partly))
     for strategy in drawn[:2]:
-        titles = {
-            row["factor"]: _numbers_of(row, partly) for row in records(shown[shown["strategy"] == strategy])
-        }
+        own_rows = records(shown[(shown["strategy"] == strategy) & shown["rho"].notna()])
+        if not own_rows:
+            continue
+        titles = {row["factor"]: _numbers_of(row, partly) for row in own_rows}
         figure = factors_figure(data.rows(data.rule, data.model, strategy), titles)
         caption = (
             f"Dice against each factor, {data.model}, {_strategy(strategy)}, rule {data.rule}; each dot "
             "is an object in a slice. The line joins medians of parts of equal size."
         )
-        alt = f"Scatter plots of Dice against {len(factors)} factors, each with its rho above."
+        alt = f"Scatter plots of Dice against {len(titles)} factors, each with its rho above."
         blocks.append(maker.picture(figure, f"factors_{strategy}", caption, alt))
     blocks.append(Definitions([(_factor_title(name), FACTORS.get(name).meaning) for name in factors]))
     blocks += _vessels(data)
