@@ -18,6 +18,7 @@ from napari_sam_med.cli import (
     evaluate,
     info,
     models,
+    report,
     robustness,
     segment,
     train_builtin,
@@ -40,6 +41,7 @@ app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("robustness")(robustness.robustness)
 app.command("click-map")(click_map.click_map)
+app.command("report")(report.report)
 app.command("models")(models.models)
 app.add_typer(cache.app, name="cache")
 app.command("train-builtin")(train_builtin.train_builtin)

@@ -222,5 +222,5 @@ def error_sentence(error: Exception, case: Case | None = None, files: Sequence[P
         for folder in (path.parent, path.expanduser().parent, path.resolve().parent):
             if folder.name:
                 text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "")
-                text = text.replace(str(folder), folder.name)
-    return text
+                text = text.replace(str(folder), "its folder")  # its name may be a patient's
+    return " ".join(text.split())  # one line, whatever a library has to say

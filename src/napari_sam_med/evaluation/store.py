@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -161,7 +162,10 @@ class RunStore:
             self._journal.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._journal.flush()
         except OSError as error:
-            raise OutputError(f"{PROGRESS} cannot be written: {error.strerror or error}.") from error
+            raise OutputError(
+                f"{PROGRESS} cannot be written: {error.strerror or error}. Free space or choose another folder; "
+                "the same command goes on from here."
+            ) from error
 
     def _past(self, settings: str) -> Past | None:
         """The journal of the same run, if the folder has it; anything else in the way is moved aside."""
@@ -213,3 +217,45 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target)
     else:
         shutil.copy2(source, target)
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What the journal of a run says, for whoever only reads its folder.
+
+    Attributes
+    ----------
+    config : dict
+        ``EvaluationConfig.describe()`` without the cases; empty if it is not known.
+    fingerprints : dict of str to str
+        Of the models that were loaded.
+    facts : dict of str to dict
+        Facts of every case that was opened.
+    n_done, n_planned : int
+        Slices whose rows are all written, and slices of the opened cases.
+    """
+
+    config: dict[str, Any]
+    fingerprints: dict[str, str]
+    facts: dict[str, dict[str, Any]]
+    n_done: int
+    n_planned: int
+
+
+def read_journal(folder: Path) -> Journal | None:
+    """The journal of a run; None if the folder has none."""
+    lines = json_lines(folder / PROGRESS)
+    first = next(lines, None)
+    if first is None:
+        return None
+    try:
+        config = json.loads(first["settings"])[2]
+    except (KeyError, ValueError, IndexError, TypeError):
+        config = {}
+    past = read_past(lines)
+    planned = {(case, *unit) for case, plan in past.plans.items() for unit in plan.units}
+    facts = {case: {**plan.facts, "n_slices": len(plan.units)} for case, plan in past.plans.items()}
+    done = planned & set(past.rows)
+    return Journal(
+        config if isinstance(config, dict) else {}, past.fingerprints, facts, len(done), len(planned)
+    )
