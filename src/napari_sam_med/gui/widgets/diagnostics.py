@@ -30,7 +30,8 @@ from napari_sam_med.evaluation.statistics import Correlation
 from napari_sam_med.factors import FACTORS
 from napari_sam_med.gui.state import workspace_for
 from napari_sam_med.gui.widgets.diagnostics_draw import draw_overview, draw_scatter
-from napari_sam_med.gui.widgets.diagnostics_overlay import PASSING_NAMES, failure_view, legend_html
+from napari_sam_med.gui.widgets.diagnostics_legend import legend_html
+from napari_sam_med.gui.widgets.diagnostics_overlay import PASSING_NAMES, failure_view
 from napari_sam_med.gui.widgets.diagnostics_table import (
     correlations,
     describe_row,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from napari_sam_med.evaluation.statistics import Correlation
 from napari_sam_med.factors import FACTORS
-from napari_sam_med.gui.widgets.figure import Dots
+from napari_sam_med.gui.widgets.figure_dots import Dots
 from napari_sam_med.gui.widgets.figure_theme import Palette
 from napari_sam_med.plots import Colors, scatter
 
@@ -68,7 +68,7 @@ def draw_overview(
     which = "Strongest ρ" if len(names) < len(correlations) else "Spearman's ρ"
     axes.set_title(f"{which} with Dice, n = {max(n)}", loc="right")
     axes.spines["left"].set_visible(False)
-    return (Dots(axes, np.zeros(len(names)), places.astype(float), names, whole_row=True),)
+    return (Dots(axes, np.zeros(len(names)), places.astype(float), names, band="row"),)
 
 
 def strongest(

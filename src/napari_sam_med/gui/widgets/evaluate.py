@@ -187,7 +187,8 @@ class EvaluatePanel(QWidget):
     def _on_item(self, value: Any) -> None:
         if isinstance(value, ScoreRow) and value.mask is not None:
             place = (axis_number(value.axis), int(value.slice or 0), int(value.label or 0))
-            self._masks.put(MaskKey(value.strategy, value.rule, *place), value.mask)
+            key = MaskKey(value.model, value.strategy, value.rule, *place)
+            self._masks.put(key, value.mask, value.prompts)
             value = replace(value, mask=None)
         self._rows.append(value)
         self._progress.step()
