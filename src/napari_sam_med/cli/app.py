@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from napari_sam_med import __version__
-from napari_sam_med.cli import cache, console, demo, evaluate, info, models, segment, train_builtin
+from napari_sam_med.cli import (
+    cache,
+    console,
+    demo,
+    evaluate,
+    info,
+    models,
+    robustness,
+    segment,
+    train_builtin,
+)
 from napari_sam_med.core.errors import SamMedError
 
 app = typer.Typer(
@@ -27,6 +37,7 @@ app.command("demo")(demo.demo)
 app.command("info")(info.info)
 app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
+app.command("robustness")(robustness.robustness)
 app.command("models")(models.models)
 app.add_typer(cache.app, name="cache")
 app.command("train-builtin")(train_builtin.train_builtin)

@@ -80,12 +80,12 @@ def run_evaluation(config: EvaluationConfig, folder: Path, workers: Workers | No
     executor = workers.executor(config)
     stopped = True
     try:
-        folder = _make_folder(folder)
+        folder = make_folder(folder)
         with RunStore(folder, config) as store:
             before = _seconds_before(store)
             _say_where_from(store)
             try:
-                _follow(Run(config, store, workers.device).steps(executor))
+                follow(Run(config, store, workers.device).steps(executor))
                 stopped = False
             except KeyboardInterrupt:
                 pass
@@ -102,7 +102,7 @@ def run_evaluation(config: EvaluationConfig, folder: Path, workers: Workers | No
     return table
 
 
-def _follow(steps: Generator[Any]) -> None:
+def follow(steps: Generator[Any]) -> None:
     """Show the progress of a run."""
     from napari_sam_med.evaluation.engine import Planned
 
@@ -208,7 +208,14 @@ def _progress() -> Iterator[tuple[Callable[[int], None], Callable[[int, str], No
         yield grow, advance
 
 
-def _make_folder(folder: Path) -> Path:
+def make_folder(folder: Path) -> Path:
+    """The folder for results, made if need be.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

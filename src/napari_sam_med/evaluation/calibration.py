@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from napari_sam_med.core.errors import InputError
-from napari_sam_med.evaluation.robustness_curves import by_cluster, cluster_of
+from napari_sam_med.evaluation.robustness_config import NOTHING
+from napari_sam_med.evaluation.robustness_curves import by_cluster, cluster_of, plain_rows
 from napari_sam_med.evaluation.statistics_clusters import N_SAMPLES, clustered_mean
 
 GROUPS = ("model", "strategy", "rule")
@@ -96,6 +97,27 @@ def calibration(
                 {**names, "bins": f"{limits['bin_low']:.2g}-{limits['bin_high']:.2g}", **limits, **found}
             )
     return pd.DataFrame(out, columns=list(CALIBRATION_COLUMNS))
+
+
+def lab_calibration(table: pd.DataFrame, n_bins: int = 10) -> pd.DataFrame:
+    """Calibration of a table of the robustness lab, before and after changes.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`calibration` gives it, behind a column ``rows``: "unchanged" prompts and images, each object once, and
+        "changed" ones. For each model and rule first over all strategies, then strategy by strategy.
+    """
+    parts = {
+        "unchanged": plain_rows(table),
+        "changed": table[(table["step"] != NOTHING) & (table["lab"] != "")],
+    }
+    found = [
+        calibration(rows, n_bins, by=by).assign(rows=name)
+        for name, rows in parts.items()
+        for by in (("model", "rule"), GROUPS)
+    ]
+    return pd.concat(found, ignore_index=True)[["rows", *CALIBRATION_COLUMNS]]
 
 
 def overall(calibrated: pd.DataFrame) -> pd.DataFrame:

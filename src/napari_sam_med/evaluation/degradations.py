@@ -189,7 +189,7 @@ _add(
 )
 _add(
     "noise",
-    "Noise",
+    "Noise (standard deviation)",
     "% of the window",
     "Gaussian noise with this standard deviation is added to the voxels.",
     (5.0, 10.0, 20.0, 40.0),
@@ -197,7 +197,7 @@ _add(
 )
 _add(
     "blur",
-    "Blur",
+    "Blur (standard deviation)",
     "px",
     "The voxels are blurred by a Gaussian of this standard deviation, in pixels of the finer spacing.",
     (1.0, 2.0, 4.0, 8.0),
@@ -206,7 +206,7 @@ _add(
 _add(
     "resolution",
     "Pixel side",
-    "times",
+    "times as long",
     "Blocks of so many pixels a side become their mean, and are brought back to the grid linearly.",
     (2.0, 4.0, 8.0),
     _resolution,

@@ -111,7 +111,7 @@ def save_figures(table: pd.DataFrame, folder: Path, metric: str = "dice") -> lis
         draw_strategies(left, part, metric)
         draw_histogram(right, part, metric)
         figure.suptitle(f"{model}, {rule} rule")
-        written += _save(figure, folder, f"{metric}_{model}_{rule}")
+        written += save_figure(figure, folder, f"{metric}_{model}_{rule}")
         for strategy, rows in part.groupby("strategy", sort=False):
             n_lines = -(-len(FACTORS) // 3)
             figure = Figure(figsize=(12, 3 * n_lines), layout="constrained")
@@ -121,11 +121,18 @@ def save_figures(table: pd.DataFrame, folder: Path, metric: str = "dice") -> lis
             for axes in grid[len(FACTORS) :]:
                 axes.set_visible(False)
             figure.suptitle(f"{model}, {strategy}, {rule} rule")
-            written += _save(figure, folder, f"factors_{model}_{strategy}_{rule}")
+            written += save_figure(figure, folder, f"factors_{model}_{strategy}_{rule}")
     return written
 
 
-def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
+def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as PNG and SVG under a name that every file system takes.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
     FigureCanvasAgg(figure)
     stem = re.sub(r"[^\w.-]+", "_", name)
     paths = [folder / f"{stem}{suffix}" for suffix in SUFFIXES]

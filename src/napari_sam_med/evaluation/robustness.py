@@ -29,6 +29,7 @@ from napari_sam_med.inference.session import Session
 from napari_sam_med.inference.slices import slice_image
 from napari_sam_med.prompts import STRATEGIES
 from napari_sam_med.prompts.jitter import Moved, jitter, pad_box
+from napari_sam_med.prompts.points import require_box
 
 BATCH = 32
 """Prompts that are decoded together; their masks are held at once."""
@@ -248,7 +249,14 @@ class _Bench:
             return pad_box(prompt, step.dose, shape)
         row = subject.row
         rng = _rng(self._settings.seed, row.case, row.axis, row.slice, row.label, row.strategy, step)
-        return jitter(prompt, step.mode, step.low, step.high, shape, rng)
+        return jitter(prompt, step.mode, step.low, step.high, shape, rng, self._unit_px(subject.truth))
+
+    def _unit_px(self, truth: Mask) -> tuple[float, float]:
+        """Pixels along (rows, cols) for each unit of a jitter."""
+        if self._config.bin_unit == "px":
+            return (1.0, 1.0)
+        r0, c0, r1, c1 = require_box(truth)
+        return ((r1 - r0 + 1) / 100, (c1 - c0 + 1) / 100)
 
     def _told(
         self, subject: _Subject, step: Step, answers: Mapping[str, Answer], moved_px: float = NAN

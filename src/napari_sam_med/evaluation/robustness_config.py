@@ -13,7 +13,9 @@ from napari_sam_med.prompts.jitter import BOX_MODES, POINT_MODES
 
 LABS = ("jitter", "padding", "degradation")
 PADDINGS = (-20.0, -10.0, 10.0, 20.0, 30.0, 50.0, 75.0, 100.0)
+BIN_UNITS = ("px", "%")
 BINS = ((0.0, 10.0), (10.0, 20.0), (20.0, 30.0))
+USUAL_DEGRADATIONS = tuple((name, each.doses) for name, each in DEGRADATIONS.items())
 SINGLE_POINT = ("S2", "S6", "center")
 """Strategies with one point: moving the first or all of them is the same."""
 
@@ -29,7 +31,7 @@ class Step:
     mode : str
         What is moved ("edges", "shift", "first", "all"), "box", or the kind of degradation.
     dose : float
-        Middle of the bin in pixels, percent of padding, dose of the degradation.
+        Middle of the bin, percent of padding, dose of the degradation.
     text : str
         The dose in words ("10-20 px", "+20 %"); "none" where nothing is changed.
     low, high : float
@@ -59,6 +61,8 @@ NOTHING = "none"
 class RobustnessConfig:
     """One visit to the lab: every case × axis × slice × label × model × strategy × step × rule is a row.
 
+    What is given twice counts once.
+
     Attributes
     ----------
     evaluation : EvaluationConfig
@@ -66,7 +70,10 @@ class RobustnessConfig:
     labs : tuple of str
         Of ``LABS``. Jitter is for strategies of one prompt, padding for those with a box, degradation for all.
     bins : tuple of (float, float)
-        From how far to how far prompts are moved, in pixels of the slice.
+        From how far to how far prompts are moved.
+    bin_unit : {"px", "%"}
+        Of the bins: pixels of the slice, or percent of the sides of the object's tight box (along the rows of its
+        height, along the columns of its width), so that small objects are not asked for more than large ones.
     seeds : tuple of int
         As many draws of every jitter.
     box_modes, point_modes : tuple of str
@@ -86,21 +93,23 @@ class RobustnessConfig:
     evaluation: EvaluationConfig
     labs: tuple[str, ...] = LABS
     bins: tuple[tuple[float, float], ...] = BINS
+    bin_unit: str = "px"
     seeds: tuple[int, ...] = (0, 1, 2)
     box_modes: tuple[str, ...] = BOX_MODES
     point_modes: tuple[str, ...] = POINT_MODES
     paddings: tuple[float, ...] = PADDINGS
-    degradations: tuple[tuple[str, tuple[float, ...]], ...] = tuple(
-        (name, each.doses) for name, each in DEGRADATIONS.items()
-    )
+    degradations: tuple[tuple[str, tuple[float, ...]], ...] = USUAL_DEGRADATIONS
 
     def __post_init__(self) -> None:
+        for name in ("labs", "bins", "seeds", "box_modes", "point_modes", "paddings", "degradations"):
+            object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         _known("lab", self.labs, LABS)
+        _known("unit of a jitter", (self.bin_unit,), BIN_UNITS)
         _known("way to move a box", self.box_modes, BOX_MODES)
         _known("way to move points", self.point_modes, POINT_MODES)
         for low, high in self.bins:
             if not 0 <= low <= high < float("inf"):
-                raise InputError(f"A jitter runs from 0 or more pixels to more; found {low:g}-{high:g}.")
+                raise InputError(f"A jitter runs from 0 or more to more; found {low:g}-{high:g}.")
         for padding in self.paddings:
             if not -100 < padding < float("inf"):
                 raise InputError(f"A box is padded by more than -100 %; found {padding:g}.")
@@ -136,7 +145,7 @@ class RobustnessConfig:
 
     def _jitters(self, mode: str) -> list[Step]:
         moved = [
-            Step("jitter", mode, (low + high) / 2, f"{low:g}-{high:g} px", low, high, seed)
+            Step("jitter", mode, (low + high) / 2, f"{low:g}-{high:g} {self.bin_unit}", low, high, seed)
             for low, high in self.bins
             for seed in self.seeds
         ]
@@ -152,7 +161,8 @@ class RobustnessConfig:
         return {
             **self.evaluation.describe(),
             "labs": list(self.labs),
-            "bins_px": [list(limits) for limits in self.bins],
+            "bins": [list(limits) for limits in self.bins],
+            "bin_unit": self.bin_unit,
             "seeds": list(self.seeds),
             "box_modes": list(self.box_modes),
             "point_modes": list(self.point_modes),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 
 from napari_sam_med.plots.colors import PLAIN, SERIES, Colors, say
 
@@ -18,6 +21,8 @@ def dose_curve(
     y: str = "dice",
     *,
     group: str | None = "strategy",
+    names: Sequence[str] | None = None,
+    legend: bool = True,
     ticks: str | None = None,
     x_label: str = "",
     y_label: str = "",
@@ -34,8 +39,12 @@ def dose_curve(
     x, y : str
         Columns.
     group : str, optional
-        Column whose values get a line each, with a legend; the same value has the same colour and marker in every table
-        that names the groups in the same order. None for one line.
+        Column whose values get a line each; None for one line.
+    names : sequence of str, optional
+        All groups, in the order of colours and markers, so that a group looks the same in several axes though not all
+        of them show it; those of this table by default.
+    legend : bool
+        Whether the names of the groups stand in the axes.
     ticks : str, optional
         Column with words for the values of `x`, written in place of the numbers.
     x_label, y_label, title : str
@@ -47,27 +56,33 @@ def dose_curve(
     if shown.empty:
         say(axes, f"No scores with {y_label or y} to show yet.", colors)
         return
-    names = [None] if group is None else list(dict.fromkeys(table[group]))
-    for k, name in enumerate(names):
+    known: Sequence[str | None] = [None]
+    if group is not None:
+        known = list(dict.fromkeys(table[group])) if names is None else names
+    for k, name in enumerate(known):
         part = shown if group is None else shown[shown[group] == name]
+        if part.empty:
+            continue
         color = colors.dots if group is None else SERIES[k % len(SERIES)]
         label = None if name is None else str(name)
         marker = _MARKERS[k % len(_MARKERS)]
         axes.plot(part[x], part[y], color=color, marker=marker, markersize=4, linewidth=1.5, label=label)
         if {f"{y}_low", f"{y}_high"} <= set(part.columns):
             bounds = part[[f"{y}_low", f"{y}_high"]].astype(float)
+            # thin edges tell bands apart that lie over each other
             axes.fill_between(
                 part[x].astype(float),
                 bounds.iloc[:, 0],
                 bounds.iloc[:, 1],
-                color=color,
-                alpha=0.15,
-                linewidth=0,
+                facecolor=to_rgba(color, 0.08),
+                edgecolor=to_rgba(color, 0.45),
+                linewidth=0.6,
             )
-    if len(names) > 1 or names[0] is not None:
+    if legend and group is not None:
         axes.legend(loc="best", frameon=False, labelcolor=colors.text)
     if ticks is not None:
         words = shown.drop_duplicates(x)
+        axes.margins(x=0.08)
         axes.set_xticks(words[x].astype(float), [str(word) for word in words[ticks]], color=colors.text)
     axes.set_xlabel(x_label or x, color=colors.text)
     axes.set_ylabel(y_label or y, color=colors.text)

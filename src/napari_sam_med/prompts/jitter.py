@@ -38,9 +38,15 @@ class Moved:
 
 
 def jitter(
-    prompt: Prompt, mode: str, low: float, high: float, shape: Shape, rng: np.random.Generator
+    prompt: Prompt,
+    mode: str,
+    low: float,
+    high: float,
+    shape: Shape,
+    rng: np.random.Generator,
+    unit_px: tuple[float, float] = (1.0, 1.0),
 ) -> Moved:
-    """Move a prompt by a random distance between `low` and `high` pixels.
+    """Move a prompt by a random distance between `low` and `high`.
 
     Parameters
     ----------
@@ -51,12 +57,14 @@ def jitter(
         edge changes places with it. "shift": the box moves as a whole, in any direction. In both, points beside the box
         move too, each by itself. "first": the first point moves, in any direction; "all": each point by itself.
     low, high : float
-        In pixels of the slice, 0 <= low <= high; the distance is uniform between them.
+        0 <= low <= high, in `unit_px`; the distance is uniform between them.
     shape : tuple of int
         (rows, cols) of the slice. Edges and points stop at its first and last pixels; a box that moves as a whole keeps
         its size and goes no further than the border. So near the border things may move less than `low`.
     rng : Generator
         The only source of chance.
+    unit_px : tuple of float
+        Pixels along (rows, cols) that count as a distance of 1: pixels themselves, or a hundredth of an object's sides.
 
     Raises
     ------
@@ -67,17 +75,18 @@ def jitter(
         known = ", ".join((*BOX_MODES, *POINT_MODES))
         raise InputError(f"There is no way {mode!r} to move a prompt; choose one of: {known}.")
     distances: list[float] = []
+    draw = _Draw(low, high, np.array(unit_px, float), rng)
     box, points = prompt.box, prompt.points
     if mode in BOX_MODES:
         if box is None:
             raise InputError(f"The prompt has no box to move by {mode!r}; choose first or all.")
         move = _move_edges if mode == "edges" else _shift_box
-        box, how_far = move(box, low, high, shape, rng)
+        box, how_far = move(box, draw, shape)
         distances += how_far
     elif not len(points):
         raise InputError(f"The prompt has no point to move by {mode!r}; choose edges or shift.")
     count = 1 if mode == "first" else len(points)
-    points, how_far = _move_points(points, count, low, high, shape, rng)
+    points, how_far = _move_points(points, count, draw, shape)
     distances += how_far
     return Moved(replace(prompt, box=box, points=points), float(np.mean(distances)))
 
@@ -114,39 +123,48 @@ def pad_box(prompt: Prompt, percent: float, shape: Shape) -> Moved:
     return Moved(replace(prompt, box=_box(after)), float(np.abs(after - before).mean()))
 
 
-def _move_edges(
-    box: Box, low: float, high: float, shape: Shape, rng: np.random.Generator
-) -> tuple[Box, list[float]]:
+@dataclass(frozen=True, eq=False)
+class _Draw:
+    """Random distances."""
+
+    low: float
+    high: float
+    unit_px: NDArray[np.float64]
+    rng: np.random.Generator
+
+    def edges(self) -> NDArray[np.float64]:
+        """Steps of the four edges, outwards or inwards, in pixels."""
+        steps = self.rng.uniform(self.low, self.high, 4) * self.rng.choice([-1.0, 1.0], 4)
+        return steps * np.tile(self.unit_px, 2)
+
+    def steps(self, count: int) -> NDArray[np.float64]:
+        """Steps (count, 2) in any direction, in pixels."""
+        length, angle = self.rng.uniform(self.low, self.high, count), self.rng.uniform(0, 2 * np.pi, count)
+        return np.stack([length * np.sin(angle), length * np.cos(angle)], axis=1) * self.unit_px
+
+
+def _move_edges(box: Box, draw: _Draw, shape: Shape) -> tuple[Box, list[float]]:
     before = np.array(box)
-    steps = rng.uniform(low, high, 4) * rng.choice([-1.0, 1.0], 4)
-    after = _inside(before + steps, shape)
+    after = _inside(before + draw.edges(), shape)
     return _box(after), [float(step) for step in np.abs(after - before)]
 
 
-def _shift_box(
-    box: Box, low: float, high: float, shape: Shape, rng: np.random.Generator
-) -> tuple[Box, list[float]]:
+def _shift_box(box: Box, draw: _Draw, shape: Shape) -> tuple[Box, list[float]]:
     before = np.array(box)
     room = np.array([shape[0] - 1, shape[1] - 1]) - before[2:]
-    step = np.clip(_steps(1, low, high, rng)[0], np.minimum(-before[:2], 0), np.maximum(room, 0))
+    step = np.clip(draw.steps(1)[0], np.minimum(-before[:2], 0), np.maximum(room, 0))
     return _box(before + np.tile(step, 2)), [float(np.hypot(*step))]
 
 
 def _move_points(
-    points: NDArray[np.float64], count: int, low: float, high: float, shape: Shape, rng: np.random.Generator
+    points: NDArray[np.float64], count: int, draw: _Draw, shape: Shape
 ) -> tuple[NDArray[np.float64], list[float]]:
     """The first `count` points moved, and by how much each."""
     count = min(count, len(points))
     after = points.copy()
-    after[:count] += _steps(count, low, high, rng)
+    after[:count] += draw.steps(count)
     after[:count] = np.clip(after[:count], 0, np.array(shape) - 1)
     return after, [float(step) for step in np.hypot(*(after - points)[:count].T)]
-
-
-def _steps(count: int, low: float, high: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Steps (count, 2) in any direction, their lengths uniform between `low` and `high`."""
-    length, angle = rng.uniform(low, high, count), rng.uniform(0, 2 * np.pi, count)
-    return np.stack([length * np.sin(angle), length * np.cos(angle)], axis=1)
 
 
 def _inside(edges: NDArray[np.float64], shape: Shape) -> NDArray[np.float64]:

@@ -60,6 +60,16 @@ def test_dice_is_that_of_the_moved_prompt():
             assert row.moved_px <= row.dose_high
 
 
+def test_jitter_in_percent_goes_by_the_sides_of_the_object():
+    rows = lab(config(bins=((10.0, 10.0),), bin_unit="%", box_modes=("edges",)))
+    assert {r.step for r in rows} == {"none", "10-10 %"}
+    for row in rows[1:]:
+        # the object is 10 rows by 14 columns: edges move by one pixel and by 1.4
+        steps = np.abs(np.array(row.prompt.box) - (5, 6, 14, 19))
+        assert steps == pytest.approx([1, 1.4, 1, 1.4])
+        assert row.moved_px == pytest.approx(1.2)
+
+
 def test_the_slice_is_encoded_once_for_all_moved_and_padded_prompts():
     model = FakeSegmenter()
     rows = lab(config(("S2", "S3", "S4", "S5", "S6", "center"), ("jitter", "padding"), labels=None), model)
@@ -124,8 +134,8 @@ def test_baselines_take_part_where_there_is_a_box():
 
 
 def test_strategies_of_several_prompts_can_only_be_degraded():
-    settings = config(("boxes", "clicks"), ("jitter", "padding", "degradation"))
-    assert {s.lab for name in ("boxes", "clicks") for s in settings.steps(name)} == {"degradation"}
+    settings = config(("S1", "boxes", "clicks"), ("jitter", "padding", "degradation"))
+    assert {s.lab for name in ("S1", "boxes", "clicks") for s in settings.steps(name)} == {"degradation"}
     assert {r.error for r in lab(settings)} == {""}
 
 
@@ -164,7 +174,7 @@ def test_what_cannot_be_tried_is_said():
         config(("S2",), ("padding",))
     with pytest.raises(InputError, match="jitter, padding, degradation"):
         config(labs=("cooking",))
-    with pytest.raises(InputError, match="0 or more pixels"):
+    with pytest.raises(InputError, match="0 or more to more"):
         config(bins=((10.0, 0.0),))
     with pytest.raises(InputError, match="-100"):
         config(paddings=(-100.0,))

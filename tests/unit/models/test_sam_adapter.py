@@ -168,6 +168,22 @@ def test_many_prompts_are_answered_as_one_by_one(segmenter, shape):
         assert (found.masks == alone.masks).mean() > 0.999
 
 
+@pytest.mark.parametrize("shape", [(128, 128), (128, 90), (70, 128), (100, 127)], ids=str)
+def test_many_points_are_decoded_by_another_way_to_the_same_numbers(segmenter, shape):
+    """All of it: logits to a millionth of their range, masks but for pixels that lie on the threshold itself."""
+    embedding = segmenter.encode(picture(shape))
+    asked = [Prompt.from_points([(5 * k, 5 * k + 3), (7, 60)], [1, 0]) for k in range(9)]
+    together = segmenter.decode_many(embedding, asked)
+    alone = [segmenter.decode(embedding, prompt) for prompt in asked]
+    size = np.ptp([found.low_res for found in alone])
+    assert np.ptp([found.scores for found in alone], axis=0).min() > 1e-3  # the prompt matters
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
+        np.testing.assert_allclose(one.low_res, other.low_res, atol=1e-5 * size)
+        np.testing.assert_allclose(one.stability, other.stability, atol=1e-3)
+        assert np.count_nonzero(one.masks != other.masks) <= 2
+
+
 def test_candidates_below_a_score_are_left_out(segmenter):
     embedding = segmenter.encode(picture((60, 90)))
     asked = [Prompt.from_points([(k, 2 * k)]) for k in range(3, 50, 4)]

@@ -48,6 +48,12 @@ def test_one_line_needs_no_legend_and_no_band(axes, curve):
     assert len(axes.lines) == 1
 
 
+def test_a_group_looks_the_same_in_axes_that_lack_the_others(axes, curve):
+    dose_curve(axes, curve[curve["strategy"] == "S5"], names=["S2", "S5"], legend=False)
+    assert [to_hex(line.get_color()) for line in axes.lines] == [SERIES[1]]
+    assert axes.get_legend() is None
+
+
 def reliability():
     return pd.DataFrame(
         {

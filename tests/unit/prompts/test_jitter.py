@@ -69,6 +69,16 @@ def test_a_point_beside_a_box_moves_too(mode):
     assert moved.box != both.box
 
 
+def test_distances_in_another_unit_go_by_rows_and_columns():
+    wide = Prompt([[100, 150]], [1], (60, 60, 139, 239))
+    for k in range(50):
+        moved = jitter(wide, "edges", 5, 10, SHAPE, rng(k), (0.8, 1.8)).prompt
+        steps = np.abs(np.array(moved.box) - wide.box) / np.array([0.8, 1.8, 0.8, 1.8])
+        assert ((steps >= 5 - 1e-9) & (steps <= 10 + 1e-9)).all()
+        away = np.hypot(*((moved.points - wide.points)[0] / (0.8, 1.8)))
+        assert 5 - 1e-9 <= away <= 10 + 1e-9
+
+
 def test_the_same_chance_gives_the_same_prompt_and_the_original_stays():
     one, two = (jitter(POINTS, "all", 0, 10, SHAPE, rng(3)).prompt.points for _ in range(2))
     assert np.array_equal(one, two)
