@@ -1,4 +1,4 @@
-"""Colours and words of a failure that is shown in the viewer."""
+"""Colours and words of a failure that is shown in the viewer, and the bar that belongs to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 from napari.utils.colormaps import Colormap
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_sam_med.gui.widgets.evaluate_controls import row
 from napari_sam_med.metrics.regions import HOLE, ISLAND, LEAK, MEANINGS, MISS, NAMES, ErrorRegion
 
 # Told apart by colour-blind eyes, on grey tissue and on black air: what is missed is warm, what is extra is cold.
@@ -19,6 +22,37 @@ PROMPT_COLOUR = "#ffffff"
 BOUNDARY_COLORMAP = Colormap(
     [ERROR_COLOURS[MISS], "#ffffff", ERROR_COLOURS[LEAK]], name="boundary error", nan_color=[0, 0, 0, 0]
 )
+
+
+class OverlayBar(QFrame):
+    """Legend of the overlay, with what can be done about it; for as long as something is shown."""
+
+    hide_asked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.legend = QLabel(legend_html())
+        self.legend.setToolTip(legend_tooltip())
+        self.boundary = QCheckBox("Boundary error")
+        self.boundary.setToolTip(
+            "Colour the prediction's outline by its distance to the truth's outline: blue outside, orange inside."
+        )
+        self.range = QLabel()
+        self.hide_button = QPushButton("Hide overlay")
+        self.hide_button.setToolTip("Take the overlay away and show the label layers again that it hid.")
+        self.hide_button.clicked.connect(self.hide_asked)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.legend)
+        column.addLayout(row(self.boundary, self.range, self.hide_button, stretch=1))
+        self.hide()
+
+    def show_range(self, limits: tuple[float, float] | None) -> None:
+        """Say how far the outline is off, inside and outside."""
+        self.range.setText(
+            "" if limits is None else f"{limits[0]:+.1f} to {limits[1]:+.1f} mm".replace("-", "−")
+        )
 
 
 def legend_html() -> str:

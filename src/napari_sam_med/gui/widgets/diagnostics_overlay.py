@@ -59,6 +59,7 @@ class FailureView:
         self._filled: tuple[int, int] | None = None
         self._last: tuple[Any, ...] | None = None
         self._boundary = False
+        self._boundary_range: tuple[float, float] | None = None
         self.regions: list[ErrorRegion] = []
 
     def show(
@@ -117,6 +118,11 @@ class FailureView:
         self._show_boundary()
 
     @property
+    def boundary_range(self) -> tuple[float, float] | None:
+        """Least and largest signed boundary error in mm that is shown; None where there is none."""
+        return self._boundary_range
+
+    @property
     def _viewer(self) -> Any:
         return self._viewer_ref()
 
@@ -143,7 +149,8 @@ class FailureView:
             self._viewer.layers.remove(layer)
             layer = None
         if layer is None:
-            colours = {None: np.zeros(4), 0: np.zeros(4), **ERROR_COLOURS}
+            colours: dict[int | None, Any] = {None: np.zeros(4), 0: np.zeros(4)}
+            colours |= ERROR_COLOURS.items()
             layer = Labels(
                 np.zeros(shape, np.uint8),
                 name=ERRORS_NAME,
@@ -211,6 +218,7 @@ class FailureView:
         old = self._layer(BOUNDARY_NAME)
         if old is not None:
             self._viewer.layers.remove(old)
+        self._boundary_range = None
         if not self._boundary or self._last is None:
             return
         kept, axis, index, truth, prediction = self._last
@@ -218,8 +226,11 @@ class FailureView:
         if reference is None or truth is None or prediction is None:
             return
         error = boundary_error(prediction, truth, _in_plane(reference, axis))
-        known = np.abs(error[np.isfinite(error)])
-        most = max(1.0, float(known.max())) if known.size else 1.0
+        known = error[np.isfinite(error)]
+        most = 1.0
+        if known.size:
+            self._boundary_range = (float(known.min()), float(known.max()))
+            most = max(most, float(np.abs(known).max()))
         scale, translate = np.array(reference.scale[-3:], float), np.array(reference.translate[-3:], float)
         translate[axis] += index * scale[axis]
         self._add(

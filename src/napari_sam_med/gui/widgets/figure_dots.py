@@ -87,9 +87,9 @@ class Places:
         found: list[Any] = []
         for dots, pixels in zip(self._all, self._pixels, strict=True):
             if not dots.band:
-                inside = np.isfinite(pixels).all(axis=1)
-                inside[inside] = outline.contains_points(pixels[inside])
-                found += [dots.keys[i] for i in np.flatnonzero(inside)]
+                finite = _finite(pixels)
+                inside = finite[outline.contains_points(pixels[finite])]
+                found += [dots.keys[int(i)] for i in inside]
         return found
 
     def of(self, key: Any) -> tuple[float, float] | None:
