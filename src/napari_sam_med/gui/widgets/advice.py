@@ -42,7 +42,8 @@ class AdviceStrip(QFrame):
         places = [name for name in ("case", "axis", "slice", "label") if name in frame]
         known = frame[places].assign(flagged=flagged).drop_duplicates(places)
         count = int(known["flagged"].sum())
-        self.label.setText(f"⚠ {count} of {len(known)} objects in slices look like vessels.")
+        self.label.setText(f"⚠ {count} of {len(known)} objects look like vessels.")
+        self.label.setToolTip("Every slice of an object counts once.")
         self.setVisible(count > 0)
 
 

@@ -10,7 +10,16 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_sam_med.core.errors import SamMedError
 from napari_sam_med.factors import FACTORS
@@ -87,7 +96,7 @@ class DiagnosticsPanel(QWidget):
 
     def _build(self) -> None:
         self.source_label = QLabel("<b>Scores</b>")
-        self.source_label.setWordWrap(True)
+        self.source_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.message = MessageStrip()
         self.message.say("")
         self.advice = AdviceStrip()
@@ -120,7 +129,7 @@ class DiagnosticsPanel(QWidget):
         self.choosers = ScoreChoosers(self._viewer)
         self.choosers.filter_changed.connect(self._refilter)
         self.choosers.look_changed.connect(self._draw)
-        self.figure = FigurePanel(self._viewer, describe=self._describe, minimum=(240, 190))
+        self.figure = FigurePanel(self._viewer, describe=self._describe, minimum=(240, 140))
         self.figure.picked.connect(self._on_picked)
         self.figure.brushed.connect(self.select)
         self.list = RowList()
@@ -155,7 +164,7 @@ class DiagnosticsPanel(QWidget):
         self._edition += 1  # an answer about the scores before may still be on its way
         self.statistics.clear()
         self.source_label.setText(f"<b>{scores.source}</b>")
-        self.source_label.setToolTip(f"{len(scores.frame)} rows")
+        self.source_label.setToolTip(f"{scores.source}: {len(scores.frame)} rows")
         self.choosers.offer_scores(scores)
         self.advice.show_table(scores.frame)
         self.pages.setCurrentIndex(1)
@@ -265,8 +274,8 @@ class DiagnosticsPanel(QWidget):
             return lambda figure, palette: draw.draw_correlations(figure, palette, found, chosen)
         if kind == CALIBRATION:
             return lambda figure, palette: draw.draw_calibration(figure, palette, found)
-        rule = choose.rule.currentData()
-        return lambda figure, palette: draw.draw_jitter(figure, palette, found, rule)
+        rule, model = choose.rule.currentData(), choose.model.currentData()
+        return lambda figure, palette: draw.draw_jitter(figure, palette, found, rule, model)
 
     def _compute(self, kind: str) -> Found | None:
         """The statistics of a plot as far as they are there; the rest comes to :meth:`_on_statistics`."""
@@ -297,7 +306,7 @@ class DiagnosticsPanel(QWidget):
         elif n < MIN_ROWS:
             self.message.say(f"{n} rows are too few for a correlation; evaluate more slices.", problem=True)
         else:
-            self.message.say("Click a dot or a row to go to its slice; drag over dots to list them.")
+            self.message.say("Click a dot or row to see it; drag to list dots.")
 
     # ---- the mouse
 

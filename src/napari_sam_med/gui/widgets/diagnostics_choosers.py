@@ -190,10 +190,11 @@ class ScoreChoosers(QWidget):
     def _show_rows(self) -> None:
         kind = self.kind.currentData()
         self.kind.setToolTip(KINDS[kind][1] if kind else "")
-        self.factor.setVisible(kind == FACTOR)
-        self.colour.setVisible(kind in (FACTOR, *BOXES) and self.colour.count() > 1)
         shown = kind == FACTOR or (kind in BOXES and self.colour.count() > 1)
         self._form.setRowVisible(self._factor_row, shown and self.factor.count() > 0)
+        # showing a row shows all of it
+        self.factor.setVisible(shown and kind == FACTOR)
+        self.colour.setVisible(shown and self.colour.count() > 1)
         label = self._form.labelForField(self._factor_row)
         if label is not None:
             label.setText("Factor" if kind == FACTOR else "Colour")

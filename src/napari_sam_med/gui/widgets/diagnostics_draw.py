@@ -22,6 +22,7 @@ from napari_sam_med.plots import Colors
 MOST_FACTORS = 9
 """What the figure has room for at a readable size."""
 _LONG_TICKS = 26
+_LEGEND_LETTERS = 42
 
 
 def draw_scatter(
@@ -122,11 +123,15 @@ def draw_calibration(figure: Figure, palette: Palette, found: Found) -> Sequence
     return ()
 
 
-def draw_jitter(figure: Figure, palette: Palette, found: Found, rule: str | None) -> Sequence[Dots]:
+def draw_jitter(
+    figure: Figure, palette: Palette, found: Found, rule: str | None, model: str | None
+) -> Sequence[Dots]:
     """Mean Dice against how far prompts were moved, a line for each prompt and way of moving it."""
     axes = figure.add_subplot()
-    table = found.table if rule is None else found.table[found.table["rule"] == rule]
-    parts = ["strategy", "mode", *(["model"] if table["model"].nunique() > 1 else [])]
+    table = found.table
+    for name, value in (("rule", rule), ("model", model)):
+        table = table if value is None else table[table[name] == value]
+    parts = ["strategy", "mode", *(name for name in ("model", "rule") if table[name].nunique() > 1)]
     table = table.assign(line=table[parts].agg(" ".join, axis=1))
     plots.dose_curve(
         axes, table, group="line", x_label="moved by (middle of the bin)", y_label="mean Dice",
@@ -163,6 +168,8 @@ def clusters_text(found: Found, n: int) -> str:
     if found.n_clusters < 2:
         return f"n = {n}, no interval"
     whole = "volumes" if found.cluster == "volume" else "slices of one volume"
+    if not found.table["partial_low"].notna().any():
+        return f"n = {n}, too few {whole} for intervals"
     return f"n = {n}, 95 % over {found.n_clusters} {whole}"
 
 
@@ -200,7 +207,8 @@ def _legend_above(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     color, scale = old.get_texts()[0].get_color(), old.markerscale
     old.remove()
+    columns = _LEGEND_LETTERS // (4 + max(len(label) for label in labels))
     figure.legend(
-        handles, labels, loc="outside upper left", ncols=min(3, len(labels)), frameon=False,
+        handles, labels, loc="outside upper left", ncols=max(1, min(len(labels), columns)), frameon=False,
         labelcolor=color, markerscale=scale, handletextpad=0.2, columnspacing=0.8, borderpad=0,
     )  # fmt: skip

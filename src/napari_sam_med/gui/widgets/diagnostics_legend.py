@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from napari.utils.colormaps import Colormap
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_sam_med.gui.widgets.evaluate_controls import row
 from napari_sam_med.metrics.regions import HOLE, ISLAND, LEAK, MEANINGS, MISS, NAMES, ErrorRegion
 
 # Told apart by colour-blind eyes, on grey tissue and on black air: what is missed is warm, what is extra is cold.
@@ -32,44 +31,55 @@ class OverlayBar(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.legend = QLabel(legend_html())
+        self.legend.setWordWrap(True)  # the panel is never wider than its dock
         self.legend.setToolTip(legend_tooltip())
-        self.boundary = QCheckBox("Boundary error")
+        self.boundary = QCheckBox("Boundary")
         self.boundary.setToolTip(
             "Colour the prediction's outline by its distance to the truth's outline: blue outside, orange inside."
         )
-        self.range = QLabel()
-        self.hide_button = QPushButton("Hide overlay")
+        self.hide_button = QPushButton("Hide")
         self.hide_button.setToolTip("Take the overlay away and show the label layers again that it hid.")
         self.hide_button.clicked.connect(self.hide_asked)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(self.legend)
-        column.addLayout(row(self.boundary, self.range, self.hide_button, stretch=1))
+        buttons = QVBoxLayout()
+        buttons.setSpacing(2)
+        buttons.addWidget(self.boundary)
+        buttons.addWidget(self.hide_button)
+        line = QHBoxLayout(self)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.legend, 1)
+        line.addLayout(buttons)
         self.hide()
 
     def show_range(self, limits: tuple[float, float] | None) -> None:
         """Say how far the outline is off, inside and outside."""
-        self.range.setText(
-            "" if limits is None else f"{limits[0]:+.1f} to {limits[1]:+.1f} mm".replace("-", "−")
-        )
+        self.legend.setText(legend_html(limits))
 
 
-def legend_html() -> str:
-    """Colours of the overlay as lines of rich text, on a dark ground as in the image, for every theme."""
+def legend_html(boundary: tuple[float, float] | None = None) -> str:
+    """Colours of the overlay as lines of rich text, on a dark ground as in the image, for every theme.
+
+    Parameters
+    ----------
+    boundary : tuple of float, optional
+        Least and largest boundary error in mm, if it is shown.
+    """
     areas = [("■", colour, NAMES[kind]) for kind, colour in ERROR_COLOURS.items()]
     lines = [
         ("○", TRUTH_COLOUR, "truth"),
         ("○", PREDICTION_COLOUR, "prediction"),
         ("+", PROMPT_COLOUR, "prompt"),
     ]
-    return "<br>".join(
-        "&nbsp;&nbsp; ".join(
+    text = "<br>".join(
+        " ".join(
             f"<span style='color:{colour}; background-color:#2b2b2b'>&nbsp;{mark}&nbsp;</span>&nbsp;{text}"
             for mark, colour, text in entries
         )
         for entries in (areas, lines)
     )
+    if boundary is None:
+        return text
+    low, high = (f"{value:+.1f}".replace("-", "−") for value in boundary)
+    return f"{text}<br>boundary {low} to {high} mm"
 
 
 def legend_tooltip() -> str:

@@ -38,7 +38,7 @@ class RowList(QWidget):
         self.clear_button.clicked.connect(self.cleared)
         self.clear_button.hide()
         self.table = FrameTable()
-        self.table.setMinimumHeight(96)
+        self.table.setMinimumHeight(84)
         self.table.setToolTip("Click a row to go to its slice.")
         self.table.row_chosen.connect(self._on_row)
         column = QVBoxLayout(self)

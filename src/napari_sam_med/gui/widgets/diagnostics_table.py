@@ -32,7 +32,8 @@ _MORE = (
 def worst_columns(frame: pd.DataFrame) -> list[Column]:
     """Columns of the list of rows; what is the same in all of them is left out."""
     several = [column for column in _SEVERAL if column.name in frame and frame[column.name].nunique() > 1]
-    return [_DICE, _SLICE, _OBJECT, *several, *_MORE]
+    more = _MORE[: max(0, len(_MORE) - len(several))]  # a narrow dock has room for so many
+    return [_DICE, _SLICE, _OBJECT, *several, *more]
 
 
 def known_factors(frame: pd.DataFrame) -> list[str]:

@@ -57,7 +57,7 @@ class FigureOverlay(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         if not self._chosen.isEmpty():
-            pen = QPen(self._color, 5.0)
+            pen = QPen(self._color, 6.5)
             pen.setCapStyle(Qt.PenCapStyle.RoundCap)
             painter.setPen(pen)
             painter.drawPoints(self._chosen)
