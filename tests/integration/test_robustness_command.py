@@ -135,6 +135,12 @@ def test_several_models_are_drawn_together_and_one_that_is_broken_is_told_of_onc
     assert (tmp_path / "robustness_jitter_models_S5_score.png").is_file()
 
 
+def test_baselines_alone_have_curves_and_no_calibration(files, model, tmp_path):
+    assert run(*files, *QUICK, "--model", "ellipse", "-o", tmp_path) == 0
+    assert pd.read_csv(tmp_path / "robustness_calibration.csv").empty
+    assert not list(tmp_path.glob("robustness_calibration_*"))
+
+
 def test_nothing_scored_is_a_failure(files, model, tmp_path, capsys):
     assert run(*files, *QUICK, "--model", "broken", "-o", tmp_path) == 1
     assert "broken" in capsys.readouterr().err

@@ -7,6 +7,10 @@ import pytest
 
 from napari_sam_med.cli.app import app
 from napari_sam_med.core.windowing import CT_PRESETS, WINDOW_NAMES
+from napari_sam_med.evaluation.config import EvaluationConfig
+from napari_sam_med.evaluation.degradations import DEGRADATIONS
+from napari_sam_med.evaluation.robustness_config import RobustnessConfig
+from napari_sam_med.evaluation.robustness_rows import COLUMNS
 from napari_sam_med.evaluation.table import columns
 from napari_sam_med.gui.widgets.segment_keys import KEYS
 from napari_sam_med.io import READ_SUFFIXES, WRITE_SUFFIXES
@@ -64,6 +68,23 @@ def test_columns_of_scores_stand_in_their_order():
             named = names[names.index(first) : names.index(last) + 1]
         listed += named
     assert listed == names
+
+
+def test_columns_of_the_robustness_lab_stand_in_their_order():
+    table = rows("docs/cli.md", "Columns of robustness.csv")
+    assert [name for row in table for name in re.findall(r"`(\w+)`", row[0])] == list(COLUMNS)
+
+
+def test_degradations_are_all_there():
+    assert {row[0].strip("`") for row in rows("docs/cli.md", "Degradations")} == set(DEGRADATIONS)
+
+
+def test_the_number_of_answers_an_object_takes():
+    usual = ("S2", "S3", "S4", "S5", "S6")
+    settings = RobustnessConfig(EvaluationConfig(models=("builtin",), strategies=usual))
+    changed = [step for name in usual for step in settings.steps(name) if not step.plain]
+    told = re.search(r"takes (\d+) answers of a model", " ".join(text("docs/cli.md").split()))
+    assert int(told[1]) == len(changed) + len(usual)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)

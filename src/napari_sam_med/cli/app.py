@@ -12,11 +12,13 @@ import typer
 from napari_sam_med import __version__
 from napari_sam_med.cli import (
     cache,
+    click_map,
     console,
     demo,
     evaluate,
     info,
     models,
+    report,
     robustness,
     segment,
     train_builtin,
@@ -38,6 +40,8 @@ app.command("info")(info.info)
 app.command("segment")(segment.segment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("robustness")(robustness.robustness)
+app.command("click-map")(click_map.click_map)
+app.command("report")(report.report)
 app.command("models")(models.models)
 app.add_typer(cache.app, name="cache")
 app.command("train-builtin")(train_builtin.train_builtin)

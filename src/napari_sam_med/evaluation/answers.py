@@ -34,6 +34,8 @@ class Answer:
     predicted_iou: float
     n_candidates: int
     click_dices: tuple[float, ...] = ()
+    candidate_dices: tuple[float, ...] = ()
+    candidate_ious: tuple[float, ...] = ()
 
 
 class SliceAsker:
@@ -148,6 +150,8 @@ def correct(ask: Ask, truth: Mask, prompt: Prompt, rule: str, n_clicks: int) -> 
         found.predicted_iou,
         found.n_candidates,
         tuple(scores),
+        found.candidate_dices,
+        found.candidate_ious,
     )
 
 
@@ -159,8 +163,17 @@ def choose(
         return dict.fromkeys(rules, Answer(np.zeros_like(truth), prompts, None, NAN, 0))
     dices = dices_of(candidates.masks, truth)
     places = {rule: RULES.get(rule)(candidates, dices) for rule in rules}
+    ious = tuple(float(score) for score in candidates.scores)
     return {
-        rule: Answer(candidates.masks[k], prompts, k, float(candidates.scores[k]), len(candidates))
+        rule: Answer(
+            candidates.masks[k],
+            prompts,
+            k,
+            ious[k],
+            len(candidates),
+            candidate_dices=tuple(dices),
+            candidate_ious=ious,
+        )
         for rule, k in places.items()
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from napari_sam_med.inference.session import Session
 from napari_sam_med.inference.slices import SliceImage
 
 BATCH = 32
+USUAL_CLICKS = 250
+"""About as many clicks a map takes by default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +99,17 @@ def click_grid(truth: NDArray[np.bool_], step: int) -> tuple[NDArray[np.int64], 
     return pixels[first], cells
 
 
+def usual_step(truth: NDArray[np.bool_], n_clicks: int = USUAL_CLICKS) -> int:
+    """Pixels between clicks so that a map takes about `n_clicks`, whatever the size of the object."""
+    return max(1, math.ceil(math.sqrt(np.count_nonzero(truth) / n_clicks)))
+
+
 def iter_click_map(
     session: Session,
     pixels: SliceImage,
     truth: NDArray[np.bool_],
     *,
-    step: int = 4,
+    step: int | None = None,
     rules: Sequence[str] = ("score", "oracle"),
     batch: int = BATCH,
 ) -> Iterator[ClickMap]:
@@ -116,8 +124,8 @@ def iter_click_map(
         The slice as the model sees it.
     truth : ndarray, shape (rows, cols), bool
         The object in this slice; not empty.
-    step : int
-        Clicks lie so many pixels apart, see :func:`click_grid`.
+    step : int, optional
+        Clicks lie so many pixels apart, see :func:`click_grid`; :func:`usual_step` by default.
     rules : sequence of str
         Which candidates count, see ``rules.RULES``.
     batch : int
@@ -132,7 +140,7 @@ def iter_click_map(
         raise InputError(f"The object's mask has the shape {truth.shape}; the slice has {pixels.shape}.")
     for rule in rules:
         RULES.get(rule)
-    points, cells = click_grid(truth, step)
+    points, cells = click_grid(truth, usual_step(truth) if step is None else step)
     asker = SliceAsker(pixels, session, EverythingSettings())
     dices = {rule: np.full(len(points), np.nan, np.float32) for rule in rules}
     for start in range(0, len(points), batch):
@@ -148,7 +156,7 @@ def click_map(
     pixels: SliceImage,
     truth: NDArray[np.bool_],
     *,
-    step: int = 4,
+    step: int | None = None,
     rules: Sequence[str] = ("score", "oracle"),
 ) -> ClickMap:
     """The complete map; see :func:`iter_click_map`."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from napari_sam_med.evaluation.config import Case, EvaluationConfig
 from napari_sam_med.evaluation.executors import Executor, Lost
+from napari_sam_med.evaluation.journal import CasePlan
 from napari_sam_med.evaluation.opened import Unit
 from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.evaluation.runner import error_sentence
-from napari_sam_med.evaluation.store import CasePlan, RunStore
+from napari_sam_med.evaluation.store import RunStore
 from napari_sam_med.evaluation.work import Result, Task, Worker, plan_of
 
 CHUNK = 8
@@ -109,6 +110,7 @@ class Run:
         return Planned(case.id, sum(plan.units[unit] for unit in left))
 
     def _scored(self, task: Task, result: Result) -> Step:
+        self.store.used(result.fingerprints or {})  # before any row of other weights is written
         counts = dict.fromkeys(task.units, 0)
         for row in result.rows:
             n_rows = self._write(row)
@@ -118,7 +120,6 @@ class Run:
         for unit, n_rows in counts.items():
             if n_rows:
                 self.store.finish(task.case.id, unit, n_rows)
-        self.store.used(result.fingerprints or {})
         return Written(len(result.rows), task.case.id)
 
     def _lost(self, task: Task, lost: Lost) -> Step:

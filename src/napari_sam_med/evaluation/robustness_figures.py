@@ -122,13 +122,13 @@ def save_lab_figures(curves: pd.DataFrame, calibrated: pd.DataFrame, folder: Pat
     written: list[Path] = []
     strategies, models = (list(dict.fromkeys(curves[name])) for name in ("strategy", "model"))
     for (lab, model, rule), part in curves.groupby(["lab", "model", "rule"], sort=False):
-        figure = _curves_figure(part, str(lab), "strategy", strategies)
-        figure.suptitle(f"{model}, {rule} rule; {_band(part)}", fontsize="medium")
+        figure = curves_figure(part, str(lab), "strategy", strategies)
+        figure.suptitle(f"{model}, {rule} rule; {band(part)}", fontsize="medium")
         written += save_figure(figure, folder, f"robustness_{lab}_{model}_{rule}")
     for (lab, strategy, rule), part in curves.groupby(["lab", "strategy", "rule"], sort=False):
         if part["model"].nunique() > 1:
-            figure = _curves_figure(part, str(lab), "model", models)
-            figure.suptitle(f"{strategy}, {rule} rule; {_band(part)}", fontsize="medium")
+            figure = curves_figure(part, str(lab), "model", models)
+            figure.suptitle(f"{strategy}, {rule} rule; {band(part)}", fontsize="medium")
             written += save_figure(figure, folder, f"robustness_{lab}_models_{strategy}_{rule}")
     together = calibrated[calibrated["strategy"] == ALL]
     for (model, rule), part in together.groupby(["model", "rule"], sort=False):
@@ -137,12 +137,12 @@ def save_lab_figures(curves: pd.DataFrame, calibrated: pd.DataFrame, folder: Pat
         grid = figure.subplots(2, len(kinds), squeeze=False, sharex=True, height_ratios=[4, 1])
         for k, kind in enumerate(kinds):
             draw_calibration(grid[0, k], part[part["rows"] == kind], counts=grid[1, k], what=f"{kind}: ")
-        figure.suptitle(f"{model}, {rule} rule, all strategies; {_band(part)}", fontsize="medium")
+        figure.suptitle(f"{model}, {rule} rule, all strategies; {band(part)}", fontsize="medium")
         written += save_figure(figure, folder, f"robustness_calibration_{model}_{rule}")
     return written
 
 
-def _curves_figure(curves: pd.DataFrame, lab: str, group: str, known: list[str]) -> Figure:
+def curves_figure(curves: pd.DataFrame, lab: str, group: str, known: list[str]) -> Figure:
     """All modes of a lab side by side, with one legend."""
     modes = list(dict.fromkeys(curves["mode"]))
     columns = 2 if len(modes) == 4 else min(3, len(modes))
@@ -161,8 +161,8 @@ def _curves_figure(curves: pd.DataFrame, lab: str, group: str, known: list[str])
     return figure
 
 
-def _band(table: pd.DataFrame) -> str:
-    """What the intervals rest on."""
+def band(table: pd.DataFrame) -> str:
+    """What the intervals rest on, in words."""
     n_clusters, cluster = int(table["n_clusters"].max()), table["cluster"].iloc[0]
     if n_clusters < 2:
         return f"no interval: 1 {cluster}"

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from napari_sam_med.core.volume import AXES
 from napari_sam_med.evaluation.config import Case
 from napari_sam_med.evaluation.engine import Planned, Step, Written
+from napari_sam_med.evaluation.journal import CasePlan
 from napari_sam_med.evaluation.opened import OpenCase, open_case
 from napari_sam_med.evaluation.robustness import iter_pair_robustness
 from napari_sam_med.evaluation.robustness_config import RobustnessConfig
 from napari_sam_med.evaluation.robustness_rows import LabRow
-from napari_sam_med.evaluation.robustness_store import LabPlan, LabStore
+from napari_sam_med.evaluation.robustness_store import LabStore
 from napari_sam_med.evaluation.runner import error_sentence
 from napari_sam_med.evaluation.work import Models
 
@@ -65,12 +66,12 @@ class LabRun:
             self.store.used(self.models.fingerprints)
             self.store.finish(case.id, unit, n_rows)
 
-    def _plan(self, opened: OpenCase) -> LabPlan:
+    def _plan(self, opened: OpenCase) -> CasePlan:
         units = {
             (str(AXES[target.axis]), target.index): self.config.n_rows(len(target.labels))
             for target in opened.plan.targets
         }
-        return LabPlan(units, opened.facts)
+        return CasePlan(units, opened.facts)
 
     def _write(self, row: LabRow) -> int:
         """Write a row and say how many belong to its slice; a model that cannot be loaded is told of once a case."""

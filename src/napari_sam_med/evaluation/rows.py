@@ -50,6 +50,9 @@ class ScoreRow:
         "CT", "MR", ...; "" where it is not known.
     n_candidates : int, optional
         Candidates the rule chose from.
+    candidate_dices, candidate_ious : tuple of float
+        Dice and predicted IoU of all of them, in the model's order, so that any rule can be applied afterwards; of
+        "clicks" those of the last answer, none where the answers to several prompts were united.
     click_dices : tuple of float
         Of the strategy "clicks": Dice after each click; a perfect answer is not clicked at, and repeats to the end.
     clicks_to_target : int, optional
@@ -74,6 +77,8 @@ class ScoreRow:
     prompts: tuple[Prompt, ...] = ()
     modality: str = ""
     n_candidates: int | None = None
+    candidate_dices: tuple[float, ...] = ()
+    candidate_ious: tuple[float, ...] = ()
     click_dices: tuple[float, ...] = ()
     clicks_to_target: int | None = None
 
@@ -108,8 +113,14 @@ class ScoreRow:
             "vessel_like": self.vessel_like,
             "modality": self.modality,
             "n_candidates": self.n_candidates,
-            "click_dices": ";".join(f"{dice:.4f}" for dice in self.click_dices),
+            "candidate_dices": _listed(self.candidate_dices),
+            "candidate_ious": _listed(self.candidate_ious),
+            "click_dices": _listed(self.click_dices),
             "click_auc": self.click_auc,
             "clicks_to_target": self.clicks_to_target,
             "error": self.error,
         }
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ";".join(f"{value:.4f}" for value in values)

@@ -183,6 +183,8 @@ def _score_slice(
                     prompt=found.prompts[0] if found.prompts else None,
                     prompts=found.prompts,
                     n_candidates=found.n_candidates,
+                    candidate_dices=found.candidate_dices,
+                    candidate_ious=() if model in BASELINES else found.candidate_ious,
                     click_dices=found.click_dices,
                     clicks_to_target=clicks_to(config.target_dice, found.click_dices),
                     mask=found.mask if keep_masks else None,
@@ -220,5 +222,5 @@ def error_sentence(error: Exception, case: Case | None = None, files: Sequence[P
         for folder in (path.parent, path.expanduser().parent, path.resolve().parent):
             if folder.name:
                 text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "")
-                text = text.replace(str(folder), folder.name)
-    return text
+                text = text.replace(str(folder), "its folder")  # its name may be a patient's
+    return " ".join(text.split())  # one line, whatever a library has to say

@@ -8,13 +8,11 @@ rows of cases that are not asked for any more are left out, after a copy of ever
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +21,19 @@ from napari_sam_med.core.errors import InputError, OutputError
 from napari_sam_med.evaluation.atlas import Atlas, Failure, load_failures, merge
 from napari_sam_med.evaluation.config import EvaluationConfig
 from napari_sam_med.evaluation.identity import case_stamp, settings_key
+from napari_sam_med.evaluation.journal import (
+    CasePlan,
+    Past,
+    case_line,
+    done_line,
+    finished_places,
+    json_lines,
+    keep_rows,
+    new_aside,
+    read_past,
+    rewrite_journal,
+    write_lines,
+)
 from napari_sam_med.evaluation.opened import Unit
 from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.evaluation.table import RowWriter, columns
@@ -32,24 +43,6 @@ PROGRESS = "progress.jsonl"
 WORST = "worst"
 _FIGURES = ("dice_*.png", "dice_*.svg", "factors_*.png", "factors_*.svg")
 _OWN = (SCORES, PROGRESS, WORST, "run.json", "summary.csv", *_FIGURES)
-
-
-@dataclass
-class CasePlan:
-    """What is known of a case once it was opened: its slices with their number of rows, and facts for the report."""
-
-    units: dict[Unit, int]
-    facts: dict[str, Any]
-
-
-@dataclass
-class _Past:
-    """What the journal of an earlier start says."""
-
-    stamps: dict[str, str] = field(default_factory=dict)
-    plans: dict[str, CasePlan] = field(default_factory=dict)
-    rows: dict[tuple[str, str, int], int] = field(default_factory=dict)
-    fingerprints: dict[str, str] = field(default_factory=dict)
 
 
 class RunStore:
@@ -129,7 +122,7 @@ class RunStore:
     def planned(self, case: str, plan: CasePlan) -> None:
         """Write down what a case holds."""
         self.plans[case] = plan
-        self._note(_case_line(case, self._stamps.get(case, ""), plan))
+        self._note(case_line(case, self._stamps.get(case, ""), plan))
 
     def used(self, fingerprints: Mapping[str, str]) -> None:
         """Write down which models were loaded.
@@ -158,7 +151,7 @@ class RunStore:
         """Write down that all rows of a slice are written; the pictures of its failures are safe before that."""
         self.atlas.save(self.folder / WORST)
         self._finished.setdefault(case, set()).add(unit)
-        self._note({"done": [case, *unit], "rows": n_rows})
+        self._note(done_line(case, unit, n_rows))
 
     def keep_failures(self, failures: list[Failure]) -> None:
         """Offer the worst answers of a part of the run to the atlas."""
@@ -169,29 +162,28 @@ class RunStore:
             self._journal.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._journal.flush()
         except OSError as error:
-            raise OutputError(f"{PROGRESS} cannot be written: {error.strerror or error}.") from error
+            raise OutputError(
+                f"{PROGRESS} cannot be written: {error.strerror or error}. Free space or choose another folder; "
+                "the same command goes on from here."
+            ) from error
 
-    def _past(self, settings: str) -> _Past | None:
+    def _past(self, settings: str) -> Past | None:
         """The journal of the same run, if the folder has it; anything else in the way is moved aside."""
-        lines = _json_lines(self.folder / PROGRESS)
+        lines = json_lines(self.folder / PROGRESS)
         first = next(lines, {})
         if first.get("settings") == settings and (self.folder / SCORES).exists():
-            return _read_past(lines)
+            return read_past(lines)
         if self._present():
             self._aside(os.replace, "The folder held results of other settings or weights; they were moved")
         return None
 
-    def _copy_if_cases_go(self, past: _Past) -> None:
+    def _copy_if_cases_go(self, past: Past) -> None:
         """Rows of cases that are not asked for now would be lost in :meth:`_resume`."""
         if any(case not in self._stamps for case, *_ in past.rows):
             self._aside(_copy, "The folder held rows of other cases; a copy of all results was put")
 
     def _aside(self, put: Callable[[Path, Path], object], what: str) -> None:
-        number = 1
-        while (self.folder / f"earlier-{number}").exists():
-            number += 1
-        aside = self.folder / f"earlier-{number}"
-        aside.mkdir()
+        aside = new_aside(self.folder)
         for path in self._present():
             put(path, aside / path.name)
         self.set_aside, self.why_aside = aside.name, f"{what} into {aside.name}."
@@ -203,55 +195,21 @@ class RunStore:
     def _start(self, settings: str) -> None:
         with RowWriter(self.folder / SCORES):
             pass
-        (self.folder / PROGRESS).write_text(json.dumps({"settings": settings}) + "\n", encoding="utf-8")
+        write_lines(self.folder / PROGRESS, [{"settings": settings}])
 
-    def _resume(self, past: _Past) -> None:
+    def _resume(self, past: Past) -> None:
         """Keep the rows of finished slices, drop the rest, and begin a journal that says just that."""
         scores = self.folder / SCORES
         same = {case for case, stamp in past.stamps.items() if stamp == self._stamps.get(case)}
-        written: Counter[tuple[str, str, int]] = Counter()
-        broken: set[tuple[str, str, int]] = set()
-        for _, row in _rows(scores):
-            unit = _unit(row)
-            written[unit] += 1
-            if row["error"]:
-                broken.add(unit)
-        # an error of the whole case or of a model leaves all its slices incomplete
-        failed = {case for case, axis, _ in broken if not axis}
-        keep = {
-            unit
-            for unit, n_rows in past.rows.items()
-            if written[unit] == n_rows and unit not in broken and unit[0] in same - failed
-        }
-        partial = scores.with_name(scores.name + ".part")
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            out = csv.writer(file)
-            out.writerow(columns())
-            for values, row in _rows(scores):
-                if _unit(row) in keep:
-                    out.writerow(values)
-                    self.n_kept += 1
-        os.replace(partial, scores)
-        self._write_journal(past, keep, same)
+        keep = finished_places(scores, columns(), past, same)
+        self.n_kept = keep_rows(scores, columns(), keep)
+        rewrite_journal(self.folder / PROGRESS, past, keep, same)
         for case, axis, index in keep:
             self._finished.setdefault(case, set()).add((axis, index))
         self.fingerprints = dict(past.fingerprints)
         self.plans = {case: plan for case, plan in past.plans.items() if case in same}
         merge(self.atlas, load_failures(self.folder / WORST))
         self.atlas.drop(lambda failure: (failure.case, failure.axis, failure.slice) in keep)
-
-    def _write_journal(self, past: _Past, keep: set[tuple[str, str, int]], same: set[str]) -> None:
-        path = self.folder / PROGRESS
-        partial = path.with_name(path.name + ".part")
-        lines: list[Mapping[str, Any]] = [next(_json_lines(path))]
-        lines.append({"models": past.fingerprints})
-        lines += [
-            _case_line(case, past.stamps[case], past.plans[case]) for case in past.plans if case in same
-        ]
-        lines += [{"done": list(unit), "rows": past.rows[unit]} for unit in sorted(keep)]
-        with partial.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        os.replace(partial, path)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -261,60 +219,43 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _case_line(case: str, stamp: str, plan: CasePlan) -> dict[str, Any]:
-    units = [[*unit, n_rows] for unit, n_rows in plan.units.items()]
-    return {"case": case, "stamp": stamp, "units": units, "facts": plan.facts}
+@dataclass(frozen=True)
+class Journal:
+    """What the journal of a run says, for whoever only reads its folder.
+
+    Attributes
+    ----------
+    config : dict
+        ``EvaluationConfig.describe()`` without the cases; empty if it is not known.
+    fingerprints : dict of str to str
+        Of the models that were loaded.
+    facts : dict of str to dict
+        Facts of every case that was opened.
+    n_done, n_planned : int
+        Slices whose rows are all written, and slices of the opened cases.
+    """
+
+    config: dict[str, Any]
+    fingerprints: dict[str, str]
+    facts: dict[str, dict[str, Any]]
+    n_done: int
+    n_planned: int
 
 
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Objects of a file with one a line; ends at the first line that is not whole."""
+def read_journal(folder: Path) -> Journal | None:
+    """The journal of a run; None if the folder has none."""
+    lines = json_lines(folder / PROGRESS)
+    first = next(lines, None)
+    if first is None:
+        return None
     try:
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                if not line.endswith("\n"):
-                    return
-                try:
-                    value = json.loads(line)
-                except ValueError:
-                    return
-                if isinstance(value, dict):
-                    yield value
-    except (OSError, UnicodeDecodeError):
-        return
-
-
-def _read_past(lines: Iterator[dict[str, Any]]) -> _Past:
-    past = _Past()
-    for line in lines:
-        if "case" in line:
-            case = line["case"]
-            past.stamps[case] = line["stamp"]
-            past.plans[case] = CasePlan({(axis, i): n for axis, i, n in line["units"]}, line["facts"])
-        elif "done" in line:
-            past.rows[tuple(line["done"])] = line["rows"]
-        elif "models" in line:
-            past.fingerprints.update(line["models"])
-    return past
-
-
-def _rows(path: Path) -> Iterator[tuple[list[str], dict[str, str]]]:
-    """Whole rows of a table of scores, as they are and by column."""
-    names = columns()
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        reader = csv.reader(_whole_lines(file))
-        try:
-            next(reader, None)
-            for values in reader:
-                if len(values) == len(names):
-                    yield values, dict(zip(names, values, strict=True))
-        except csv.Error:
-            return
-
-
-def _whole_lines(file: Any) -> Iterator[str]:
-    return (line for line in file if line.endswith("\n"))
-
-
-def _unit(row: Mapping[str, str]) -> tuple[str, str, int]:
-    index = row["slice"]
-    return (row["case"], row["axis"], int(index) if index.isdigit() else -1)
+        config = json.loads(first["settings"])[2]
+    except (KeyError, ValueError, IndexError, TypeError):
+        config = {}
+    past = read_past(lines)
+    planned = {(case, *unit) for case, plan in past.plans.items() for unit in plan.units}
+    facts = {case: {**plan.facts, "n_slices": len(plan.units)} for case, plan in past.plans.items()}
+    done = planned & set(past.rows)
+    return Journal(
+        config if isinstance(config, dict) else {}, past.fingerprints, facts, len(done), len(planned)
+    )

@@ -23,7 +23,9 @@ from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.factors import FACTORS
 from napari_sam_med.metrics import METRICS
 
-TEXTS = ("case", "axis", "label_name", "model", "strategy", "rule", "modality", "click_dices", "error")
+LISTS = ("candidate_dices", "candidate_ious", "click_dices")
+"""Text columns that hold several numbers, with semicolons between them."""
+TEXTS = ("case", "axis", "label_name", "model", "strategy", "rule", "modality", *LISTS, "error")
 WHOLE = ("slice", "label", "candidate", "vessel_like", "n_candidates", "clicks_to_target")
 _PACKAGES = (
     "napari-sam-med",

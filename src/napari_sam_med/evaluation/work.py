@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from napari_sam_med.core.volume import AXES
 from napari_sam_med.evaluation.atlas import Atlas, Failure
 from napari_sam_med.evaluation.config import Case, EvaluationConfig
+from napari_sam_med.evaluation.journal import CasePlan
 from napari_sam_med.evaluation.opened import OpenCase, Unit, open_case
 from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.evaluation.runner import error_sentence
-from napari_sam_med.evaluation.store import CasePlan
 from napari_sam_med.inference.session import Session
 
 

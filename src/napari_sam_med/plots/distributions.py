@@ -28,7 +28,8 @@ def box_by(
 ) -> None:
     """A box plot of `value` for each `by`, with the number of finite values under each box.
 
-    Boxes span the quartiles, the line is the median, the diamond the mean, whiskers reach 1.5 quartile distances.
+    Boxes span the quartiles, the line is the median, the diamond the mean, whiskers reach 1.5 quartile distances. Where
+    groups stand side by side, n is that of each group, once if they agree.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def box_by(
         _boxes(axes, drawn, places, width * (0.62 if group is None else 0.85), face, colors)
         if part_name is not None:
             axes.plot([], [], "s", color=face, alpha=0.6, label=str(part_name))
-    labels = [f"{name}\nn = {', '.join(str(n) for n in counts[name] if n)}" for name in names]
+    labels = [f"{name}\nn = {_counts(counts[name])}" for name in names]
     axes.set_xticks(range(len(names)), labels, color=colors.text)
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_ylabel(value_label or value, color=colors.text)
@@ -69,6 +70,12 @@ def box_by(
         axes.legend(loc="best", frameon=False, labelcolor=colors.text)
     if title:
         axes.set_title(title, color=colors.text)
+
+
+def _counts(counts: list[int]) -> str:
+    """How many values each group has; once if they agree, else below each other."""
+    found = [n for n in counts if n]
+    return str(found[0]) if len(set(found)) == 1 else "\n".join(str(n) for n in found)
 
 
 def _boxes(

@@ -106,6 +106,7 @@ def dot_lines(
     by: str,
     group: str,
     *,
+    n: str | None = None,
     x_label: str = "",
     title: str = "",
     limits: tuple[float, float] | None = None,
@@ -123,6 +124,8 @@ def dot_lines(
         Rows where `value` is not finite are left out.
     value, by, group : str
         Columns; lines and colours come in the order of first appearance, the first line on top.
+    n : str, optional
+        Column that says how many values stand behind a row, if the rows are means themselves.
     x_label, title : str
         The column name by default, and no title.
     limits : tuple of float, optional
@@ -133,8 +136,9 @@ def dot_lines(
     if finite.empty:
         say(axes, f"No scores with {x_label or value} to show yet.", colors)
         return
-    cells = finite.assign(**{value: finite[value].astype(float)}).groupby([by, group], sort=False)[value]
-    means, counts = cells.mean().unstack(), cells.count().unstack()
+    ones = 1 if n is None else finite[n]
+    cells = finite.assign(_value=finite[value].astype(float), _n=ones).groupby([by, group], sort=False)
+    means, counts = cells["_value"].mean().unstack(), cells["_n"].sum().unstack()
     lines, groups = list(dict.fromkeys(finite[by])), list(dict.fromkeys(finite[group]))
     means, counts = means.reindex(index=lines, columns=groups), counts.reindex(index=lines, columns=groups)
     heights = np.arange(len(lines), dtype=float)

@@ -65,6 +65,26 @@ def test_rules():
     assert chosen == {"oracle": 0, "score": 2, "largest": 1, "first": 0}
 
 
+def test_all_candidates_are_kept_so_that_rules_can_be_applied_afterwards(tmp_path):
+    settings = config(
+        strategies=("S1", "S2", "S5", "boxes", "clicks"), rules=("oracle", "score", "first"), max_slices=2,
+        everything=EverythingSettings(8, min_iou=0.1, min_stability=0.1),
+    )  # fmt: skip
+    with RowWriter(tmp_path / "scores.csv") as writer:
+        for row in score(settings):
+            writer.write(row)
+    table = read_table(tmp_path / "scores.csv")
+    assert (table[table["strategy"] == "boxes"]["candidate_dices"] == "").all()
+    for row in table[table["strategy"] != "boxes"].itertuples():
+        dices, ious = (
+            [float(v) for v in text.split(";")] for text in (row.candidate_dices, row.candidate_ious)
+        )
+        assert len(dices) == len(ious) == row.n_candidates
+        places = {"oracle": np.argmax(dices), "score": np.argmax(ious), "first": 0}
+        assert dices[places[row.rule]] == pytest.approx(row.dice, abs=1e-4)
+        assert ious[row.candidate] == pytest.approx(row.predicted_iou, abs=1e-4)
+
+
 def test_a_box_for_each_part_unites_the_answers():
     rows = score(config(strategies=("S5", "boxes"), rules=("score",)), pair=two_blocks(), keep_masks=True)
     whole, parts = ({r.slice: r for r in rows if r.strategy == name}[1] for name in ("S5", "boxes"))

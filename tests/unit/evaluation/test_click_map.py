@@ -3,7 +3,7 @@ import pytest
 
 from fixtures.fake_segmenter import FakeSegmenter
 from napari_sam_med.core.errors import InputError
-from napari_sam_med.evaluation.click_map import click_grid, click_map, iter_click_map
+from napari_sam_med.evaluation.click_map import click_grid, click_map, iter_click_map, usual_step
 from napari_sam_med.inference.session import Session
 from napari_sam_med.inference.slices import SliceImage
 
@@ -54,6 +54,15 @@ def test_thin_parts_are_clicked_too():
     # no pixel is farther from its click than a cell reaches
     for pixel in np.argwhere(truth):
         assert np.abs(points[cells[tuple(pixel)]] - pixel).max() < 8
+
+
+def test_by_default_large_objects_take_as_many_clicks_as_small_ones():
+    assert usual_step(disc(radius=5)) == 1
+    large = np.ones((400, 500), bool)
+    assert usual_step(large) == 29
+    assert len(click_grid(large, usual_step(large))[0]) == 14 * 18
+    found = click_map(Session(FakeSegmenter()), PIXELS, disc(radius=15))
+    assert found.total == len(click_grid(disc(radius=15), 2)[0])
 
 
 def test_the_map_grows_and_earlier_messages_stay_as_they_were():

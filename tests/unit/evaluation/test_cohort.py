@@ -111,6 +111,13 @@ def test_a_folder_of_another_kind_is_refused(folder, missing):
         read_cohort(folder)
 
 
+def test_an_empty_dataset_is_refused(folder):
+    for path in (*(folder / "imagesTr").iterdir(), *(folder / "labelsTr").iterdir()):
+        path.unlink()
+    with pytest.raises(InputError, match="no images"):
+        read_cohort(folder)
+
+
 @pytest.mark.parametrize("text", ["{", "[1]"])
 def test_a_broken_dataset_json_is_refused(folder, text):
     (folder / "dataset.json").write_text(text)

@@ -10,6 +10,7 @@ from napari_sam_med.evaluation.config import EvaluationConfig
 from napari_sam_med.evaluation.robustness import iter_pair_robustness
 from napari_sam_med.evaluation.robustness_config import RobustnessConfig
 from napari_sam_med.evaluation.robustness_rows import COLUMNS, lab_table, read_lab_table
+from napari_sam_med.evaluation.runner import iter_pair_scores
 from napari_sam_med.inference.session import Session
 
 
@@ -68,6 +69,20 @@ def test_jitter_in_percent_goes_by_the_sides_of_the_object():
         steps = np.abs(np.array(row.prompt.box) - (5, 6, 14, 19))
         assert steps == pytest.approx([1, 1.4, 1, 1.4])
         assert row.moved_px == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize("variant", ["paper", "repo"])
+def test_curves_begin_where_evaluate_ends(variant):
+    settings = config(("S2", "S4", "S5"), ("jitter", "padding", "degradation"), labels=None, variant=variant)
+    image, labels = boxes_pair()
+    session = Session(FakeSegmenter())
+    scores = {
+        (row.label, row.strategy): row.metrics["dice"]
+        for row in iter_pair_scores(image, labels, settings.evaluation, lambda name: session)
+    }
+    rows = lab(settings)
+    assert {(r.label, r.strategy): r.dice for r in rows if r.step == "none"} == scores
+    assert all(r.dice_plain == scores[r.label, r.strategy] for r in rows)
 
 
 def test_the_slice_is_encoded_once_for_all_moved_and_padded_prompts():

@@ -4,11 +4,12 @@ import pytest
 
 from napari_sam_med.core.errors import OutputError
 from napari_sam_med.evaluation.config import Case, EvaluationConfig
+from napari_sam_med.evaluation.journal import CasePlan
 from napari_sam_med.evaluation.robustness_config import RobustnessConfig
 from napari_sam_med.evaluation.robustness_rows import LabRow, read_lab_table
-from napari_sam_med.evaluation.robustness_store import PROGRESS, ROWS, LabPlan, LabStore
+from napari_sam_med.evaluation.robustness_store import PROGRESS, ROWS, LabStore
 
-PLAN = LabPlan({("axial", 3): 2, ("axial", 5): 2}, {"window": "40/400"})
+PLAN = CasePlan({("axial", 3): 2, ("axial", 5): 2}, {"window": "40/400"})
 
 
 @pytest.fixture

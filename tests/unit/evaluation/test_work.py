@@ -1,8 +1,11 @@
 """What a process does with a task, and what becomes of a failure that is no matter of one row."""
 
+from dataclasses import replace
+
 import pytest
 
 from fixtures.cohort_files import write_pair
+from napari_sam_med.core.errors import InputError
 from napari_sam_med.evaluation import runner
 from napari_sam_med.evaluation.config import Case, EvaluationConfig
 from napari_sam_med.evaluation.engine import Run
@@ -61,3 +64,38 @@ def test_a_file_that_goes_away_meanwhile_is_an_error_for_each_slice(config):
     result = Worker(config).do(Task(case, units))
     assert [(row.axis, row.slice) for row in result.rows] == list(units)
     assert all("image.nii.gz" in row.error for row in result.rows)
+
+
+class Hands:
+    """An executor that answers at once, each task by a worker of its own."""
+
+    slots = 1
+
+    def __init__(self, workers):
+        self.workers = workers
+        self.waiting = []
+
+    @property
+    def pending(self):
+        return len(self.waiting)
+
+    def submit(self, task):
+        self.waiting.append(task)
+
+    def next(self):
+        task = self.waiting.pop(0)
+        return task, self.workers.pop(0)(task)
+
+
+def test_rows_of_a_worker_with_other_weights_are_not_written(config, tmp_path):
+    worker = Worker(config)
+
+    def with_weights(digest):
+        return lambda task: replace(worker.do(task), fingerprints={"builtin": digest})
+
+    config = replace(config, cases=(*config.cases, replace(config.cases[0], id="b")))
+    out = tmp_path / "out"
+    out.mkdir()
+    with RunStore(out, config) as store, pytest.raises(InputError, match="weights"):
+        list(Run(config, store).steps(Hands([worker.do, with_weights("1"), worker.do, with_weights("2")])))
+    assert set(read_table(out / "scores.csv")["case"]) == {"a"}

@@ -147,7 +147,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("shape", [(60, 90), (100, 70)])
+@pytest.mark.parametrize("shape", [(60, 90), (100, 70), (128, 90)])
 def test_it_finds_what_sams_own_generator_finds(one_thread, shape):
     sam = tiny_sam()
     image = np.random.default_rng(1).integers(0, 255, shape).astype(np.uint8)

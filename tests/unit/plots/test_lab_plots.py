@@ -4,7 +4,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from napari_sam_med.plots import SERIES, calibration, dose_curve
+from napari_sam_med.plots import SERIES, calibration, dose_curve, heat_map
 
 NAN = float("nan")
 
@@ -96,3 +96,23 @@ def test_nothing_to_draw_is_said_in_words(curve):
         draw(axes)
         assert axes.texts[0].get_text()
         assert not axes.axison
+
+
+def test_a_heat_map_lets_the_slice_through_and_is_cut_to_its_values(axes):
+    values = np.full((100, 80), NAN)
+    values[40:50, 60:70] = 0.25
+    shown = heat_map(axes, np.zeros((100, 80), np.uint8), values, spacing_mm=(2.0, 1.0), title="T")
+    assert shown.get_clim() == (0, 1)
+    assert shown.get_array().mask.sum() == 100 * 80 - 100
+    left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    assert left < 59.5
+    assert right == pytest.approx(73)
+    assert top < 39.5 < 49.5 < bottom  # rows run down
+    assert axes.get_aspect() == 2
+    assert len(axes.figure.axes) == 2
+
+
+def test_a_heat_map_of_nothing_is_the_slice(axes):
+    heat_map(axes, np.zeros((10, 10), np.uint8), np.full((10, 10), NAN))
+    assert axes.get_xlim() == (-0.5, 9.5)

@@ -88,7 +88,7 @@ def test_nothing_to_draw_is_said_in_words(table, empty):
 
 def test_boxes_of_groups_stand_side_by_side_and_count_apart(axes, table):
     box_by(axes, table.assign(model=["m", "m", "m", "m", "n", "n"]), "y", "who", group="model")
-    assert [t.get_text() for t in axes.get_xticklabels()] == ["b\nn = 2", "a\nn = 2, 1"]
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["b\nn = 2", "a\nn = 2\n1"]
     assert [t.get_text() for t in axes.get_legend().get_texts()] == ["m", "n"]
     assert len(axes.patches) == 3  # no box for "b" of model "n"
 
