@@ -330,7 +330,7 @@ def test_the_cost_is_counted_before_and_timed_after_a_job(panel, qtbot):
     table = panel.scores.frame
     objects = len(table[["slice", "label"]].drop_duplicates())
     assert text == f"3 slices, {objects} objects, {objects * (2 + 5)} prompts"
-    assert form.cost.text().startswith(f"{text}: about ")
+    qtbot.waitUntil(lambda: form.cost.text().startswith(f"{text}: about "), timeout=10_000)
 
 
 def test_choices_under_more_reach_the_evaluation(panel):

@@ -136,5 +136,5 @@ def boundary_error(
         return error
     of_truth = truth & ~ndimage.binary_erosion(truth)
     distance = ndimage.distance_transform_edt(~of_truth, sampling=spacing_mm)
-    error[outline] = np.where(truth, -distance, distance)[outline]
+    error[outline] = np.where(truth, 0 - distance, distance)[outline]
     return error

@@ -15,15 +15,13 @@ from napari_sam_med.core.geometry import require_same_grid, resample_labels
 from napari_sam_med.core.result import Segmenter
 from napari_sam_med.core.volume import AXES, Volume
 from napari_sam_med.core.windowing import Window
-from napari_sam_med.evaluation.config import EvaluationConfig
 from napari_sam_med.evaluation.labels import label_array, label_boxes
-from napari_sam_med.evaluation.robustness_config import RobustnessConfig
 from napari_sam_med.gui.layers import add_labels, slice_position
 from napari_sam_med.gui.state import Workspace, workspace_for
 from napari_sam_med.gui.widgets.advice import AdviceStrip
 from napari_sam_med.gui.widgets.diagnostics_overlay import failure_view
 from napari_sam_med.gui.widgets.evaluate_controls import LayerChooser, MessageStrip, ScrollPanel, row
-from napari_sam_med.gui.widgets.evaluate_cost import CostCounter, Task
+from napari_sam_med.gui.widgets.evaluate_cost import Choices, CostCounter, Task
 from napari_sam_med.gui.widgets.evaluate_form import EvaluateForm
 from napari_sam_med.gui.widgets.evaluate_jobs import Job, ModelJob, PoolJob, Progress
 from napari_sam_med.gui.widgets.evaluate_results import ResultsView
@@ -153,7 +151,7 @@ class EvaluatePanel(QWidget):
         """Let the model answer prompts made from the truth; answers appear in the table."""
         try:
             image, truth = self._volumes(self.form.image, self.form.truth)
-            config, jitter, only = self._choices()
+            config, jitter, only = self._asked = self._choices()
             self._workspace.ensure_model()
         except SamMedError as error:
             self._refuse(error)
@@ -165,7 +163,7 @@ class EvaluatePanel(QWidget):
         self.form.simulation.more_button.setChecked(False)  # the rows need the room
         self._begin("simulate", ModelJob(self._workspace, steps, self), None)
 
-    def _choices(self) -> tuple[EvaluationConfig, RobustnessConfig | None, int | None]:
+    def _choices(self) -> Choices:
         """What is to be simulated, with the one slice if it is only that."""
         window = Window.from_limits(*self.form.image.layer.contrast_limits)
         simulation = self.form.simulation
@@ -201,7 +199,7 @@ class EvaluatePanel(QWidget):
     def _on_done(self) -> None:
         """The whole job was done: its time tells how long the next one takes."""
         if self._collected.kind == "simulate":
-            self._counter.job_done(self._progress.seconds)
+            self._counter.job_done(self._asked, self._progress.seconds)
         self._end("")
 
     def _end(self, text: str, problem: bool = False) -> None:

@@ -23,6 +23,9 @@ from napari_sam_med.prompts import STRATEGIES
 if TYPE_CHECKING:
     from napari_sam_med.gui.state import Workspace
 
+Choices = tuple[EvaluationConfig, RobustnessConfig | None, int | None]
+"""What is simulated, how prompts are moved besides, and the slice if it is one alone."""
+
 _WAIT_MS = 400
 
 
@@ -145,7 +148,7 @@ class CostCounter(QObject):
         self._workspace, self._ask = workspace, ask
         self._rates = Rates()
         self._job: PoolJob | None = None
-        self._known: tuple[Cost, EvaluationConfig] | None = None
+        self._known: tuple[Cost, Choices] | None = None
         self._paused = self._stale = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -155,14 +158,12 @@ class CostCounter(QObject):
 
     def restart(self) -> None:
         """Something changed."""
-        if not self._paused:
-            self._known = None  # a job that starts before the next count is not what was counted
         self._timer.start()
 
-    def job_done(self, seconds: float) -> None:
-        """What was counted last is done, and took so long."""
-        if self._known is not None:
-            cost, config = self._known
+    def job_done(self, choices: Choices, seconds: float) -> None:
+        """These choices are done, and took so long; it is learned from if they were counted."""
+        if self._known is not None and self._known[1] == choices:
+            cost, (config, _, _) = self._known
             asked = [model for model in config.models if model not in BASELINES]
             if len(asked) == 1:
                 self._rates.answered(asked[0], seconds, cost.n_encodes, cost.n_prompts)
@@ -186,19 +187,19 @@ class CostCounter(QObject):
         if task is None:
             return
         job = self._job = PoolJob(task.steps, self)
-        job.item.connect(lambda cost: self._on_counted(job, cost, task.config))
+        job.item.connect(lambda cost: self._on_counted(job, cost, (task.config, task.jitter, task.only)))
         job.start()
 
-    def _on_counted(self, job: PoolJob, cost: Cost, config: EvaluationConfig) -> None:
+    def _on_counted(self, job: PoolJob, cost: Cost, choices: Choices) -> None:
         if job is self._job:
-            self._known = (cost, config)
+            self._known = (cost, choices)
             self._tell()
 
     def _tell(self) -> None:
         if self._known is None:
             self.told.emit("")
         else:
-            cost, config = self._known
+            cost, (config, _, _) = self._known
             self.told.emit(cost.text(self._rates.seconds(cost, config.models)))
 
     def _on_event(self, event: Any) -> None:
