@@ -1,5 +1,6 @@
 """A cohort through the command line: interrupted, damaged, changed, shared; every row is there exactly once."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -206,6 +207,28 @@ main(["evaluate", *{CHOSEN!r}, "--dataset", {str(dataset)!r}, "-o", {str(out)!r}
     assert scores(out).equals(whole)
     names = [sorted(p.name for p in (tmp_path / f / "worst").iterdir()) for f in ("out", "whole")]
     assert names[0] == names[1]
+
+
+def test_a_full_disk_is_a_sentence_and_the_run_goes_on_with_room(
+    dataset, whole, tmp_path, monkeypatch, capsys
+):
+    from napari_sam_med.evaluation import atlas
+
+    out, write, calls = tmp_path / "out", atlas._write, []
+
+    def full(path, failure):
+        calls.append(path)
+        if len(calls) == 5:
+            path.with_suffix(".part").write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, failure)
+
+    monkeypatch.setattr(atlas, "_write", full)
+    assert run("--dataset", dataset, "-o", out) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert run("--dataset", dataset, "-o", out) == 0
+    assert scores(out).equals(whole)
+    assert not list(out.glob("worst/*.part"))
 
 
 def test_two_processes_write_the_same_rows(dataset, whole, tmp_path):

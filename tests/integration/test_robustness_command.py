@@ -12,6 +12,7 @@ from fixtures.fake_segmenter import FakeSegmenter
 from fixtures.labelled_volumes import boxes_pair
 from napari_sam_med.cli import main
 from napari_sam_med.core.errors import ModelError
+from napari_sam_med.evaluation import robustness
 from napari_sam_med.evaluation.robustness_rows import read_lab_table
 
 QUICK = (
@@ -78,7 +79,7 @@ def test_rows_means_calibration_run_and_figures_are_written(files, model, tmp_pa
     calibrated = pd.read_csv(out / "robustness_calibration.csv")
     assert set(calibrated["rows"]) == {"unchanged", "changed"}
     info = json.loads((out / "robustness.json").read_text())
-    assert info["models"] == {"fake": "fake-1"}
+    assert info["models"] == {"builtin": "fake-1"}
     assert (info["n_rows"], info["n_errors"], info["stopped"]) == (N_ROWS, 0, False)
     assert info["intervals_over"] == "slice"
     assert info["config"]["degradations"] == {"blur": [1, 2]}
@@ -133,6 +134,29 @@ def test_several_models_are_drawn_together_and_one_that_is_broken_is_told_of_onc
         "This model is broken; choose another one."
     ]
     assert (tmp_path / "robustness_jitter_models_S5_score.png").is_file()
+
+
+def test_a_slice_that_fails_as_a_whole_is_a_row_and_the_next_try_mends_it(
+    files, model, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        cut = robustness.slice_image
+
+        def failing(volume, axis, index, window):
+            if index == 3:
+                raise MemoryError("no room")
+            return cut(volume, axis, index, window)
+
+        patch.setattr(robustness, "slice_image", failing)
+        assert run(*files, *QUICK, "-o", tmp_path) == 0
+    table = read_lab_table(tmp_path / "robustness.csv")
+    assert len(table) == N_ROWS / 2 + 1
+    (failed,) = table[table["error"] != ""].to_dict("records")
+    assert (failed["axis"], failed["slice"], failed["lab"]) == ("axial", 3, "")
+    assert run(*files, *QUICK, "-o", tmp_path) == 0
+    mended = read_lab_table(tmp_path / "robustness.csv")
+    assert len(mended) == N_ROWS
+    assert (mended["error"] == "").all()
 
 
 def test_baselines_alone_have_curves_and_no_calibration(files, model, tmp_path):

@@ -188,12 +188,17 @@ class Atlas:
             for path in folder.glob("*.npz"):
                 if path.name not in names:
                     path.unlink()
+            for path in folder.glob("*.part"):  # of a run that ended while it wrote
+                path.unlink()
             for name, failure in names.items():
                 if not (folder / name).exists():
                     _write(folder / name, failure)
             self._saved_in = folder
         except OSError as error:
-            raise OutputError(f"{folder.name} cannot be written: {error.strerror or error}.") from error
+            raise OutputError(
+                f"{folder.name} cannot be written: {error.strerror or error}. Free space or choose another folder; "
+                "the same command goes on from here."
+            ) from error
 
 
 def load_failures(folder: Path) -> list[Failure]:

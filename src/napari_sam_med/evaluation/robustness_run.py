@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 
 from napari_sam_med.core.volume import AXES
 from napari_sam_med.evaluation.config import Case
 from napari_sam_med.evaluation.engine import Planned, Step, Written
 from napari_sam_med.evaluation.journal import CasePlan
-from napari_sam_med.evaluation.opened import OpenCase, open_case
+from napari_sam_med.evaluation.opened import OpenCase, Unit, open_case
 from napari_sam_med.evaluation.robustness import iter_pair_robustness
 from napari_sam_med.evaluation.robustness_config import RobustnessConfig
 from napari_sam_med.evaluation.robustness_rows import LabRow
@@ -54,17 +54,19 @@ class LabRun:
         yield Planned(case.id, sum(plan.units[unit] for unit in left))
         for unit in left:
             n_rows = 0
-            for row in iter_pair_robustness(
-                opened.image,
-                opened.labels,
-                self.config,
-                self.models,
-                plan=replace(opened.plan, targets=(opened.units[unit],)),
-            ):
+            for row in self._rows(opened, unit):
                 n_rows += self._write(row)
                 yield Written(1, f"{row.case} {row.axis} {'' if row.slice is None else row.slice} {row.lab}")
             self.store.used(self.models.fingerprints)
             self.store.finish(case.id, unit, n_rows)
+
+    def _rows(self, opened: OpenCase, unit: Unit) -> Iterator[LabRow]:
+        """Rows of one slice; one that fails as a whole is a row and ends nothing else."""
+        plan = replace(opened.plan, targets=(opened.units[unit],))
+        try:
+            yield from iter_pair_robustness(opened.image, opened.labels, self.config, self.models, plan=plan)
+        except Exception as error:
+            yield LabRow(opened.case.id, *unit, error=error_sentence(error, opened.case))
 
     def _plan(self, opened: OpenCase) -> CasePlan:
         units = {

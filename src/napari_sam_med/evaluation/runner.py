@@ -223,4 +223,4 @@ def error_sentence(error: Exception, case: Case | None = None, files: Sequence[P
             if folder.name:
                 text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "")
                 text = text.replace(str(folder), "its folder")  # its name may be a patient's
-    return text
+    return " ".join(text.split())  # one line, whatever a library has to say

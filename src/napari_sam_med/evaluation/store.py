@@ -162,7 +162,10 @@ class RunStore:
             self._journal.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._journal.flush()
         except OSError as error:
-            raise OutputError(f"{PROGRESS} cannot be written: {error.strerror or error}.") from error
+            raise OutputError(
+                f"{PROGRESS} cannot be written: {error.strerror or error}. Free space or choose another folder; "
+                "the same command goes on from here."
+            ) from error
 
     def _past(self, settings: str) -> Past | None:
         """The journal of the same run, if the folder has it; anything else in the way is moved aside."""

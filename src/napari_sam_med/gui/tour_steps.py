@@ -105,6 +105,7 @@ class _Guide:
         viewer, panels = self.viewer, self.panels
         image, brain, tissues = list(viewer.layers)[:3]
         tissues.visible = False
+        viewer.layers.selection.active = image
         index = int(np.argmax(np.count_nonzero(np.asarray(brain.data), axis=(1, 2))))
         self.segment(image, brain, label=1, index=index)
         self.picture("01-segment")
@@ -134,13 +135,14 @@ class _Guide:
         label = int(np.argmax(np.bincount(data.reshape(-1))[1:]) + 1)
         index = int(np.argmax(np.count_nonzero(data == label, axis=(1, 2))))
         organs.visible = False
+        viewer.layers.selection.active = image
         self.segment(image, organs, label, index)
         self.picture("06-ct-segment")
         panels.segment.objects.accept()
         organs.visible = True
         table = self.simulate(image, organs, n_slices=6)
         bring_to_front(panels.diagnostics)
-        panels.diagnostics.strategy.setCurrentText("S5")
+        panels.diagnostics.choosers.strategy.setCurrentText("S5")
         self.settle()
         self.click_worst_dot()
         self.picture("07-ct-failure")
@@ -198,10 +200,10 @@ class _Guide:
         panel.form.image.choose(image)
         panel.form.truth.choose(truth)
         panel.form.plane.setCurrentIndex(0)
-        panel.form.max_slices.setValue(n_slices)
-        self.wait(lambda: panel.form.labels.count > 0, "the objects of the truth")
-        panel.form.labels.set_values(panel.form.labels.offered())
-        panel.form.strategies.set_values(("S2", "S5"))
+        panel.form.simulation.max_slices.setValue(n_slices)
+        self.wait(lambda: panel.form.simulation.labels.count > 0, "the objects of the truth")
+        panel.form.simulation.labels.set_values(panel.form.simulation.labels.offered())
+        panel.form.simulation.strategies.set_values(("S2", "S5"))
         panel.simulate()
         self.wait(lambda: not panel.busy, "the simulated prompts", 10 * _STEP_SECONDS)
         if panel.scores is None or panel.scores.truth != truth:
@@ -213,12 +215,12 @@ class _Guide:
         panel = self.panels.diagnostics
         dice = panel.shown["dice"].to_numpy(float)
         position = int(np.nanargmin(dice))
-        place = panel.scatter.position_of(position)
+        place = panel.figure.position_of(position)
         if place is None:
             raise TourError("The Diagnostics panel shows no dots.")
         point = QPoint(round(place[0]), round(place[1]))
         QTest.mouseClick(
-            panel.scatter.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point
+            panel.figure.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point
         )
         self.settle()
 

@@ -7,6 +7,7 @@ from collections.abc import Hashable
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 
 from napari_sam_med.plots.colors import PLAIN, SERIES, Colors, say
 
@@ -92,7 +93,7 @@ def _draw(
     known = np.isfinite(low) & np.isfinite(high)
     axes.hlines(heights[known], low[known], high[known], color=color, linewidth=2, zorder=2)
     sure = np.ones(len(part), bool) if zero is None else known & ((low > zero) | (high < zero))
-    faces = np.where(sure, color, "white")
+    faces = np.where(sure, color, to_hex(axes.get_facecolor()))
     axes.scatter(centre, heights, s=30, c=list(faces), edgecolors=color, linewidths=1.5, zorder=3)
     if name:
         axes.plot([], [], "o", color=color, label=name)

@@ -111,6 +111,13 @@ def test_a_folder_of_another_kind_is_refused(folder, missing):
         read_cohort(folder)
 
 
+def test_an_empty_dataset_is_refused(folder):
+    for path in (*(folder / "imagesTr").iterdir(), *(folder / "labelsTr").iterdir()):
+        path.unlink()
+    with pytest.raises(InputError, match="no images"):
+        read_cohort(folder)
+
+
 @pytest.mark.parametrize("text", ["{", "[1]"])
 def test_a_broken_dataset_json_is_refused(folder, text):
     (folder / "dataset.json").write_text(text)
@@ -141,6 +148,13 @@ def test_manifest_with_quotes_and_old_line_ends(tmp_path):
         path.write_bytes(end.join(lines).encode())
         one, two = read_cohort(path)
         assert (one.id, one.image.name, two.image.name) == ("a, left", "x, y.nii", 'q"uoted.nii')
+
+
+def test_a_manifest_has_no_channels(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("case,image,labels\na,x,y\n")
+    with pytest.raises(InputError, match="channel"):
+        read_cohort(path, channel=1)
 
 
 def test_names_with_a_tilde(tmp_path):

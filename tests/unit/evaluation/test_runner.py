@@ -215,6 +215,11 @@ def test_the_folder_of_a_model_stays_out_of_its_error(tmp_path):
     assert row.error == "bad.pth is no checkpoint."
 
 
+def test_an_error_of_several_lines_is_one():
+    found = runner.error_sentence(ModelError("The file is damaged:\r\n  byte 3\rand more."))
+    assert found == "The file is damaged: byte 3 and more."
+
+
 def test_cancelling_gets_through():
     class Stopped(FakeSegmenter):
         def encode(self, image):

@@ -128,6 +128,39 @@ def test_prompts_that_cannot_be_answered_are_refused_before_the_work(fake_segmen
     assert fake_segmenter.encoded == []
 
 
+class Together(FakeSegmenter):
+    """Answers prompts in one go, and counts them."""
+
+    proposal_limits = (0.5, 0.5)
+    batches: tuple[int, ...] = ()
+
+    def decode_many(self, embedding, prompts, min_score=None):
+        self.batches = (*self.batches, len(prompts))
+        return [self.decode(embedding, prompt) for prompt in prompts]
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (3.0, 1.0)])
+@pytest.mark.parametrize("kind", [FakeSegmenter, Together], ids=["one by one", "together"])
+def test_many_prompts_are_answered_as_each_alone(kind, spacing):
+    model = kind()
+    session, image = Session(model), picture(spacing=spacing)
+    prompts = [
+        Prompt.from_box((5, 10, 20, 30)),
+        Prompt.from_points([[20, 30], [25, 35]], [1, 0]),
+        Prompt.from_box((-5, -5, 10, 10)),
+    ]
+    alone = [session.predict(image, prompt) for prompt in prompts]
+    for one, of_many in zip(alone, session.predict_many(image, prompts), strict=True):
+        assert one.masks.shape[1:] == image.shape
+        np.testing.assert_array_equal(one.masks, of_many.masks)
+        np.testing.assert_array_equal(one.scores, of_many.scores)
+    assert len(model.encoded) == 1
+    assert getattr(model, "batches", (3,)) == (3,)
+    with pytest.raises(InputError, match="outside"):
+        session.predict_many(image, [prompts[0], Prompt.from_points([[90, 0]])])
+    assert session.predict_many(image, []) == []
+
+
 def test_the_order_goes_outwards_from_the_visible_slice():
     assert outwards(2, 6) == [2, 3, 1, 4, 0, 5]
     assert outwards(0, 3) == [0, 1, 2]

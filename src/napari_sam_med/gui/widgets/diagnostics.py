@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from napari.layers import Image, Labels
-from qtpy.QtCore import QSignalBlocker, Qt
+from matplotlib.figure import Figure
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
     QSizePolicy,
-    QSpinBox,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_sam_med.core.errors import SamMedError
-from napari_sam_med.evaluation.statistics import Correlation
 from napari_sam_med.factors import FACTORS
 from napari_sam_med.gui.state import workspace_for
-from napari_sam_med.gui.widgets.diagnostics_draw import draw_overview, draw_scatter
-from napari_sam_med.gui.widgets.diagnostics_overlay import PASSING_NAMES, failure_view, legend_html
-from napari_sam_med.gui.widgets.diagnostics_table import (
-    correlations,
-    describe_row,
-    known_factors,
-    worst,
-    worst_columns,
+from napari_sam_med.gui.widgets import diagnostics_draw as draw
+from napari_sam_med.gui.widgets.advice import AdviceStrip
+from napari_sam_med.gui.widgets.diagnostics_choosers import (
+    BOXES,
+    CALIBRATION,
+    CORRELATIONS,
+    FACTOR,
+    JITTER,
+    ScoreChoosers,
 )
-from napari_sam_med.gui.widgets.evaluate_controls import LayerChooser, MessageStrip, ScrollPanel, row
+from napari_sam_med.gui.widgets.diagnostics_legend import OverlayBar
+from napari_sam_med.gui.widgets.diagnostics_list import RowList
+from napari_sam_med.gui.widgets.diagnostics_overlay import failure_view
+from napari_sam_med.gui.widgets.diagnostics_statistics import (
+    Found,
+    Statistics,
+    calibration_steps,
+    jitter_steps,
+    partial_steps,
+)
+from napari_sam_med.gui.widgets.diagnostics_table import describe_row, known_factors, strongest_factor
+from napari_sam_med.gui.widgets.evaluate_controls import MessageStrip, ScrollPanel, row
 from napari_sam_med.gui.widgets.evaluate_scores import Scores, board_of, read_scores
 from napari_sam_med.gui.widgets.evaluate_show import show_score
-from napari_sam_med.gui.widgets.figure import FigurePanel
+from napari_sam_med.gui.widgets.figure import Draw, FigurePanel
+from napari_sam_med.gui.widgets.figure_dots import Dots
+from napari_sam_med.gui.widgets.figure_theme import Palette
 from napari_sam_med.gui.widgets.following import follow
 from napari_sam_med.gui.widgets.table_export import write_csv
-from napari_sam_med.gui.widgets.table_view import FrameTable
 
 EMPTY_TEXT = (
     "<b>No scores yet.</b><br><br>"
@@ -52,8 +60,6 @@ EMPTY_TEXT = (
     "<b>Simulate prompts</b>; the scores appear here by themselves.<br><br>"
     "2. Or open a <b>scores.csv</b> that was exported there or written by <i>napari-sam-med evaluate</i>."
 )
-
-
 MIN_ROWS = 8
 """Fewer rows than this get a warning beside their correlation."""
 
@@ -72,11 +78,15 @@ class DiagnosticsPanel(QWidget):
         self._viewer = viewer
         self._scores: Scores | None = None
         self._shown = pd.DataFrame()
-        self._correlations: dict[str, Correlation] = {}
+        self._wanted: Any = None
+        self._edition = 0
         self.failure = failure_view(viewer)
         self._workspace = workspace_for(viewer)
         self._workspace.attach(self)
         self._board = board_of(self._workspace)
+        self.statistics = Statistics(self)
+        self.statistics.arrived.connect(self._on_statistics)
+        self.statistics.failed.connect(lambda text: self.message.say(text, problem=True))
         self._build()
         follow(self, self._board.changed, self.show_scores)
         if self._board.scores is not None:
@@ -86,14 +96,13 @@ class DiagnosticsPanel(QWidget):
 
     def _build(self) -> None:
         self.source_label = QLabel("<b>Scores</b>")
-        self.source_label.setWordWrap(True)
+        self.source_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.message = MessageStrip()
         self.message.say("")
-        self.legend = QLabel(legend_html())
-        self.legend.setToolTip(
-            "Colours in the viewer: voxels missed and extra, outlines of truth and prediction."
-        )
-        self.legend.hide()
+        self.advice = AdviceStrip()
+        self.overlay_bar = OverlayBar()
+        self.overlay_bar.hide_asked.connect(self.hide_overlay)
+        self.overlay_bar.boundary.toggled.connect(self._show_boundary)
         empty = QLabel(EMPTY_TEXT)
         empty.setWordWrap(True)
         empty.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -101,9 +110,8 @@ class DiagnosticsPanel(QWidget):
         self.pages.addWidget(empty)
         self.pages.addWidget(self._build_results())
         scroll = ScrollPanel(self)
-        scroll.column.addWidget(self.source_label)
-        scroll.column.addWidget(self.message)
-        scroll.column.addWidget(self.legend)
+        for widget in (self.source_label, self.message, self.advice, self.overlay_bar):
+            scroll.column.addWidget(widget)
         scroll.column.addWidget(self.pages, 1)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -117,31 +125,19 @@ class DiagnosticsPanel(QWidget):
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(self._build_choosers())
-        self.overview = FigurePanel(self._viewer, describe=self._describe_factor, minimum=(240, 132))
-        self.overview.setMaximumHeight(150)
-        self.overview.setToolTip("How strongly Dice goes with each factor; click a bar to see its dots.")
-        self.overview.picked.connect(self._choose_factor)
-        column.addWidget(self.overview)
-        self.scatter = FigurePanel(self._viewer, describe=self._describe_row, minimum=(240, 180))
-        self.scatter.picked.connect(self.show_row)
-        column.addWidget(self.scatter, 3)
-        self.worst_count = QSpinBox()
-        self.worst_count.setRange(1, 500)
-        self.worst_count.setValue(10)
-        self.worst_count.setToolTip("How many of the lowest Dice values to list.")
-        self.worst_count.valueChanged.connect(lambda _: self._fill_worst())
-        title = QLabel("<b>Worst slices</b>")
-        title.setToolTip("The rows with the lowest Dice, worst first.")
-        self.hide_button = QPushButton("Hide overlay")
-        self.hide_button.setToolTip("Take the overlay away and show the label layers again that it hid.")
-        self.hide_button.clicked.connect(self.hide_overlay)
-        column.addLayout(row(title, self.worst_count, QWidget(), self.hide_button, stretch=2))
-        self.worst_table = FrameTable()
-        self.worst_table.setMinimumHeight(96)
-        self.worst_table.setToolTip("Click a row to go to its slice.")
-        self.worst_table.row_chosen.connect(self._on_worst_row)
-        column.addWidget(self.worst_table, 2)
+        column.setSpacing(4)
+        self.choosers = ScoreChoosers(self._viewer)
+        self.choosers.filter_changed.connect(self._refilter)
+        self.choosers.look_changed.connect(self._draw)
+        self.figure = FigurePanel(self._viewer, describe=self._describe, minimum=(240, 140))
+        self.figure.picked.connect(self._on_picked)
+        self.figure.brushed.connect(self.select)
+        self.list = RowList()
+        self.list.row_chosen.connect(self.show_row)
+        self.list.cleared.connect(lambda: self.select(()))
+        column.addWidget(self.choosers)
+        column.addWidget(self.figure, 3)
+        column.addWidget(self.list, 2)
         return page
 
     def _build_files(self) -> QHBoxLayout:
@@ -154,56 +150,23 @@ class DiagnosticsPanel(QWidget):
         self.csv_button.setToolTip("Save the rows that are plotted, with all metrics and factors.")
         self.csv_button.clicked.connect(self._ask_export_csv)
         self.figure_button = QPushButton("Export figure…")
-        self.figure_button.setToolTip("Save the scatter plot as PNG, SVG or PDF, on white.")
+        self.figure_button.setToolTip("Save the plot as PNG, SVG or PDF, on white.")
         self.figure_button.clicked.connect(self._ask_export_figure)
         for button in (self.csv_button, self.figure_button):
             button.setEnabled(False)
         return row(self.load_button, self.csv_button, self.figure_button)
-
-    def _build_choosers(self) -> QFormLayout:
-        form = QFormLayout()
-        form.setContentsMargins(0, 0, 0, 0)
-        self.image_layer = LayerChooser(self._viewer, Image)
-        self.image_layer.setToolTip("The image these scores are about; a file does not know it.")
-        self.truth_layer = LayerChooser(self._viewer, Labels, prefer=("truth", "label"), hide=PASSING_NAMES)
-        self.truth_layer.setToolTip("The truth these scores were made against; a file does not know it.")
-        self.strategy = _combo("Prompt strategy whose rows are shown.")
-        self.rule = _combo(
-            "Which candidate counts: “score” the one the model rates highest (what a user gets), "
-            "“oracle” the one closest to the truth."
-        )
-        self.label = _combo("Object whose rows are shown.")
-        self.factor = _combo("Property of the object to plot Dice against.")
-        for combo in (self.strategy, self.rule, self.label):
-            combo.currentIndexChanged.connect(lambda _: self._refilter())
-        self.factor.currentIndexChanged.connect(lambda _: self._draw())
-        self._prompt_row = row(self.strategy, self.rule, stretch=0)
-        form.addRow("Image", self.image_layer)
-        form.addRow("Truth", self.truth_layer)
-        form.addRow("Prompt", self._prompt_row)
-        form.addRow("Object", self.label)
-        form.addRow("Factor", self.factor)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        self._form = form
-        return form
 
     # ---- scores in
 
     def show_scores(self, scores: Scores) -> None:
         """Show other scores; the Evaluate panel's arrive here by themselves."""
         self._scores = scores
+        self._edition += 1  # an answer about the scores before may still be on its way
+        self.statistics.clear()
         self.source_label.setText(f"<b>{scores.source}</b>")
-        self.source_label.setToolTip(f"{len(scores.frame)} rows")
-        for chooser in (self.image_layer, self.truth_layer):
-            self._form.setRowVisible(chooser, scores.from_file)
-        _offer(self.strategy, _values(scores.frame, "strategy"))
-        _offer(self.rule, _values(scores.frame, "rule"), prefer="score")
-        labels = _values(scores.frame, "label")
-        names = dict(zip(scores.frame["label"], scores.frame.get("label_name", []), strict=False))
-        titles = {value: str(names.get(value) or f"label {value}") for value in labels}
-        _offer(self.label, labels, titles=titles, everything="All objects")
-        self._form.setRowVisible(self._prompt_row, self.strategy.count() > 0)
-        self._form.setRowVisible(self.label, len(labels) > 1)
+        self.source_label.setToolTip(f"{scores.source}: {len(scores.frame)} rows")
+        self.choosers.offer_scores(scores)
+        self.advice.show_table(scores.frame)
         self.pages.setCurrentIndex(1)
         self._refilter()
 
@@ -214,13 +177,21 @@ class DiagnosticsPanel(QWidget):
         except SamMedError as error:
             self.message.say(str(error), problem=True)
 
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The rows that are plotted, numbered from 0: those of the chosen prompt, rule, object and model."""
+        return self._shown
+
+    # ---- one row, several rows
+
     def show_row(self, position: int) -> None:
-        """Go to the slice of a row of :attr:`shown`, and show its truth, prediction and errors."""
+        """Go to the slice of a row of :attr:`shown`, and show its truth, prediction, prompt and errors."""
         if self._scores is None or not 0 <= position < len(self._shown):
             return
         scores = self._scores
         if scores.from_file:
-            scores = replace(scores, image=self.image_layer.layer, truth=self.truth_layer.layer)
+            layers = self.choosers.image_layer.layer, self.choosers.truth_layer.layer
+            scores = replace(scores, image=layers[0], truth=layers[1])
         try:
             values = self._shown.iloc[position]
             text = show_score(self._viewer, self._workspace, self.failure, scores, values)
@@ -228,59 +199,103 @@ class DiagnosticsPanel(QWidget):
             self.message.say(str(error), problem=True)
             return
         self.message.say(text)
-        self.legend.show()
-        self.scatter.mark(position)
-        found = np.flatnonzero(self.worst_table.frame["position"] == position)
-        if found.size:
-            self.worst_table.choose_row(int(found[0]), tell=False)
-        else:
-            self.worst_table.clearSelection()
+        self.overlay_bar.show()
+        self.overlay_bar.show_range(self.failure.boundary_range)
+        self.figure.mark(position)
+        self.list.mark(position)
+
+    def select(self, positions: Sequence[int]) -> None:
+        """List these rows of :attr:`shown` alone; the worst ones again for none."""
+        self.figure.select(positions)
+        self.list.select(positions)
 
     def hide_overlay(self) -> None:
         """Take the overlay away and show again the layers that it hid."""
         self.failure.clear()
-        self.legend.hide()
-        self.scatter.mark(None)
+        self.overlay_bar.hide()
+        self.figure.mark(None)
 
-    @property
-    def shown(self) -> pd.DataFrame:
-        """The rows that are plotted, numbered from 0: those of the chosen prompt, rule and object."""
-        return self._shown
+    def _show_boundary(self, wanted: bool) -> None:
+        self.failure.boundary = wanted
+        self.overlay_bar.show_range(self.failure.boundary_range)
 
     # ---- drawing
 
     def _refilter(self) -> None:
         if self._scores is None:
             return
-        frame = self._scores.frame
-        for name, combo in (("strategy", self.strategy), ("rule", self.rule), ("label", self.label)):
-            if combo.currentData() is not None:
-                frame = frame[frame[name] == combo.currentData()]
-        self._shown = frame.reset_index(drop=True)
+        self._shown = self.choosers.filtered(self._scores.frame)
         factors = known_factors(self._shown)
-        self._correlations = correlations(self._shown, factors)
-        titles = {name: FACTORS.get(name).title for name in factors}
-        _offer(self.factor, factors, titles=titles, prefer=self.factor.currentData())
-        for i, name in enumerate(factors):
-            self.factor.setItemData(i, FACTORS.get(name).meaning, Qt.ItemDataRole.ToolTipRole)
-        for widget in (self.overview, self.scatter):
-            widget.setVisible(bool(factors))
-        self._form.setRowVisible(self.factor, bool(factors))
+        self.choosers.offer_factors(factors, strongest_factor(self._shown, factors))
         self.csv_button.setEnabled(len(self._shown) > 0)
-        self.figure_button.setEnabled(bool(factors))
+        self.list.show_rows(self._shown)
         self._draw()
-        self._fill_worst()
         self._say_state(factors)
 
     def _draw(self) -> None:
-        table, factor, found = self._shown, self.factor.currentData(), self._correlations
-        if factor is None:
-            self.scatter.plot(None)
-            self.overview.plot(None)
+        """Draw the plot that is chosen; what must be computed first is drawn when it arrives."""
+        if self._scores is None:
             return
-        self.factor.setToolTip(FACTORS.get(factor).meaning)
-        self.overview.plot(lambda figure, palette: draw_overview(figure, palette, found, factor))
-        self.scatter.plot(lambda figure, palette: draw_scatter(figure, palette, table, factor, found[factor]))
+        kind = self.choosers.kind.currentData()
+        self.choosers.offer_colours(self._shown)
+        self._wanted = None
+        if kind == FACTOR or kind in BOXES:
+            self.statistics.stop()
+        self.figure.plot(self._plot(kind))
+        self.figure_button.setEnabled(len(self._shown) > 0)
+        if kind == FACTOR:
+            self.figure.select(self.list.selected)
+            self.figure.setToolTip(
+                "Click a dot to go to its slice; drag to choose dots, with Shift by a free line."
+            )
+        else:
+            self.figure.setToolTip("")
+
+    def _plot(self, kind: str) -> Draw | None:
+        frame, choose = self._shown, self.choosers
+        colour = choose.colour.currentData()
+        if kind == FACTOR:
+            factor = choose.factor.currentData()
+            if factor is None:
+                return _text("These scores have no factors.")
+            choose.factor.setToolTip(FACTORS.get(factor).meaning)
+            return lambda figure, palette: draw.draw_scatter(figure, palette, frame, factor, colour)
+        assert self._scores is not None
+        if kind in BOXES:
+            table = choose.filtered(self._scores.frame, but=kind)
+            return lambda figure, palette: draw.draw_boxes(figure, palette, table, kind, colour)
+        if kind != JITTER and choose.mixed():
+            return _text(f"Choose one {choose.mixed()} above: rows of different kinds would be mixed.")
+        found = self._compute(kind)
+        if found is None:
+            return _text("Computing…")
+        if kind == CORRELATIONS:
+            chosen = choose.factor.currentData()
+            return lambda figure, palette: draw.draw_correlations(figure, palette, found, chosen)
+        if kind == CALIBRATION:
+            return lambda figure, palette: draw.draw_calibration(figure, palette, found)
+        rule, model = choose.rule.currentData(), choose.model.currentData()
+        return lambda figure, palette: draw.draw_jitter(figure, palette, found, rule, model)
+
+    def _compute(self, kind: str) -> Found | None:
+        """The statistics of a plot as far as they are there; the rest comes to :meth:`_on_statistics`."""
+        assert self._scores is not None
+        if kind == JITTER:
+            assert self._scores.jitter is not None
+            rows = self._scores.jitter
+            self._wanted = (kind, self._edition)
+            return self.statistics.ask(self._wanted, jitter_steps(rows))
+        self._wanted = (
+            kind,
+            self._edition,
+            *(combo.currentData() for combo in self.choosers.combos.values()),
+        )
+        steps = partial_steps(self._shown) if kind == CORRELATIONS else calibration_steps(self._shown)
+        return self.statistics.ask(self._wanted, steps)
+
+    def _on_statistics(self, key: Any) -> None:
+        if key == self._wanted:
+            self.figure.plot(self._plot(self.choosers.kind.currentData()))
 
     def _say_state(self, factors: list[str]) -> None:
         n = int(self._shown["dice"].notna().sum())
@@ -291,24 +306,47 @@ class DiagnosticsPanel(QWidget):
         elif n < MIN_ROWS:
             self.message.say(f"{n} rows are too few for a correlation; evaluate more slices.", problem=True)
         else:
-            self.message.say("Click a dot or a row to go to its slice.")
+            self.message.say("Click a dot or row to see it; drag to list dots.")
 
-    def _fill_worst(self) -> None:
-        lowest = worst(self._shown, self.worst_count.value())
-        self.worst_table.set_frame(lowest, worst_columns(lowest))
-        self.worst_table.fit_columns()
+    # ---- the mouse
 
-    def _on_worst_row(self, number: int) -> None:
-        self.show_row(int(self.worst_table.frame["position"].to_numpy()[number]))
+    def _on_picked(self, key: Any) -> None:
+        kind = self.choosers.kind.currentData()
+        if kind == FACTOR:
+            self.show_row(int(key))
+        elif kind == CORRELATIONS:
+            self.choosers.choose(self.choosers.factor, key)
+            self.choosers.choose(self.choosers.kind, FACTOR)
+        elif kind in BOXES:
+            self._choose_box(kind, key)
 
-    def _choose_factor(self, name: str) -> None:
-        self.factor.setCurrentIndex(self.factor.findData(name))
+    def _choose_box(self, kind: str, key: Any) -> None:
+        """Show the dots of one box."""
+        assert self._scores is not None
+        name = kind
+        if kind not in self.choosers.combos:
+            frame = self._scores.frame
+            name, key = "label", frame.loc[frame[kind] == key, "label"].tolist()[0]
+        self.choosers.choose(self.choosers.kind, FACTOR)
+        self.choosers.choose(self.choosers.combos[name], key)
 
-    def _describe_row(self, position: int) -> str:
-        return describe_row(self._shown.iloc[position], self.factor.currentData())
+    def _describe(self, key: Any) -> str:
+        kind = self.choosers.kind.currentData()
+        if kind == FACTOR:
+            return describe_row(self._shown.iloc[int(key)], self.choosers.factor.currentData())
+        if kind == CORRELATIONS:
+            return self._describe_factor(str(key))
+        return f"{key}\nClick to see its dots."
 
     def _describe_factor(self, name: str) -> str:
-        return f"{FACTORS.get(name).title}: {FACTORS.get(name).meaning}\nClick to see its dots."
+        lines = [f"{FACTORS.get(name).title}: {FACTORS.get(name).meaning}"]
+        found = self._compute(CORRELATIONS)
+        if found is not None:
+            known = dict(found.table[found.table["factor"] == name].iloc[0])
+            for title, prefix in (("alone", ""), ("given the other factors", "partial_")):
+                values = (known[f"{prefix}{end}"] for end in ("rho", "low", "high"))
+                lines.append(f"ρ {title}: {draw.interval_text(*(float(v) for v in values))}")
+        return "\n".join([*lines, "Click to see its dots."])
 
     # ---- files
 
@@ -324,9 +362,11 @@ class DiagnosticsPanel(QWidget):
 
     def _ask_export_figure(self) -> None:
         kinds = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
-        name, _ = QFileDialog.getSaveFileName(self, "Export figure", "dice-against-factor.png", kinds)
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Export figure", f"{self.choosers.kind.currentData()}.png", kinds
+        )
         if name:
-            self.save(lambda: self.scatter.save(Path(name)))
+            self.save(lambda: self.figure.save(Path(name)))
 
     def save(self, write: Callable[[], Path]) -> None:
         """Call `write` and say what was saved, or why it was not."""
@@ -336,38 +376,8 @@ class DiagnosticsPanel(QWidget):
             self.message.say(str(error), problem=True)
 
 
-def _combo(tooltip: str) -> QComboBox:
-    combo = QComboBox()
-    combo.setToolTip(tooltip)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(6)
-    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return combo
+def _text(text: str) -> Draw:
+    def drawn(figure: Figure, palette: Palette) -> Sequence[Dots]:
+        return draw.draw_text(figure, palette, text)
 
-
-def _values(frame: pd.DataFrame, name: str) -> list[Any]:
-    """What occurs in a column, in order of appearance; nothing for a column that is missing or empty."""
-    if name not in frame:
-        return []
-    found = frame[name].dropna().unique().tolist()
-    return [value for value in found if value != ""]
-
-
-def _offer(
-    combo: QComboBox,
-    values: Sequence[Any],
-    *,
-    titles: Mapping[Any, str] | None = None,
-    prefer: Any = None,
-    everything: str = "",
-) -> None:
-    """Offer values without telling anybody; the preferred one, or the one chosen before, is chosen."""
-    before = combo.currentData() if prefer is None else prefer
-    with QSignalBlocker(combo):
-        combo.clear()
-        if everything:
-            combo.addItem(everything, None)
-        for value in values:
-            combo.addItem((titles or {}).get(value, str(value)), value)
-        index = combo.findData(before) if before is not None else -1
-        combo.setCurrentIndex(max(index, 0) if combo.count() else -1)
+    return drawn

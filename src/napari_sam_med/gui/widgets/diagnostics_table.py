@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -11,20 +13,27 @@ from napari_sam_med.gui.widgets.evaluate_show import object_name
 from napari_sam_med.gui.widgets.table_model import Column, cell_text
 from napari_sam_med.metrics import METRICS
 
-_PLANE = Column("axis", "Plane")
-_WORST = (
-    Column("dice", "Dice", 3, "Overlap with the truth: 0 none, 1 perfect."),
-    Column("slice", "Slice"),
-    Column("label_name", "Object"),
-    Column("hd95_mm", "HD95 (mm)", 1, METRICS.get("hd95_mm").title),
-    Column("size_px", "Size (px)", 0, FACTORS.get("size_px").meaning),
+_DICE = Column("dice", "Dice", 3, "Overlap with the truth: 0 none, 1 perfect.")
+_SLICE = Column("slice", "Slice")
+_OBJECT = Column("label_name", "Object", elastic=True)
+_SEVERAL = (
+    Column("case", "Volume", 0, "Which volume."),
+    Column("axis", "Plane"),
+    Column("model", "Model", 0, "Which model answered."),
+    Column("strategy", "Prompt", 0, "Simulated prompt."),
+    Column("rule", "Rule", 0, "Which candidate counts."),
+)
+_MORE = (
+    Column("hd95_mm", "HD95", 1, f"{METRICS.get('hd95_mm').title}, in mm"),
+    Column("size_px", "Pixels", 0, FACTORS.get("size_px").meaning),
 )
 
 
 def worst_columns(frame: pd.DataFrame) -> list[Column]:
-    """Columns of the list of worst slices; the plane only where there are several."""
-    several = "axis" in frame and frame["axis"].nunique() > 1
-    return [_WORST[0], _PLANE, *_WORST[1:]] if several else list(_WORST)
+    """Columns of the list of rows; what is the same in all of them is left out."""
+    several = [column for column in _SEVERAL if column.name in frame and frame[column.name].nunique() > 1]
+    more = _MORE[: max(0, len(_MORE) - len(several))]  # a narrow dock has room for so many
+    return [_DICE, _SLICE, _OBJECT, *several, *more]
 
 
 def known_factors(frame: pd.DataFrame) -> list[str]:
@@ -41,16 +50,26 @@ def correlations(frame: pd.DataFrame, factors: list[str]) -> dict[str, Correlati
     return {name: spearman(frame[name], frame["dice"]) for name in factors}
 
 
-def worst(frame: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The `count` rows with the lowest Dice, lowest first; "position" is their row in `frame`.
+def strongest_factor(frame: pd.DataFrame, factors: list[str]) -> str | None:
+    """The factor whose rank goes most with Dice; the first where none does, None where there is none."""
+    rho = [abs(correlation.rho) for correlation in correlations(frame, factors).values()]
+    known = [0.0 if np.isnan(value) else value for value in rho]
+    return factors[int(np.argmax(known))] if factors else None
 
-    Rows without a Dice (failures, two empty masks) are left out.
+
+def worst(frame: pd.DataFrame, count: int | None, chosen: Sequence[int] | None = None) -> pd.DataFrame:
+    """The `count` rows with the lowest Dice (all for None), lowest first; "position" is their row in `frame`.
+
+    Of `chosen` positions only, where given. Rows without a Dice (failures, two empty masks) are left out.
     """
     ranked = frame.assign(position=np.arange(len(frame)))
+    if chosen is not None:
+        ranked = ranked.iloc[list(chosen)]
     if "label_name" not in ranked:
         ranked["label_name"] = [f"label {value}" for value in ranked["label"]]
     ranked = ranked.dropna(subset=["dice", "slice"])
-    return ranked.sort_values("dice", kind="stable").head(count).reset_index(drop=True)
+    ranked = ranked.sort_values("dice", kind="stable")
+    return (ranked if count is None else ranked.head(count)).reset_index(drop=True)
 
 
 def factor_text(name: str, value: float) -> str:

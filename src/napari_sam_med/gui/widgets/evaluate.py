@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,34 +12,25 @@ from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_sam_med.core.errors import GridMismatchError, InputError, SamMedError
 from napari_sam_med.core.geometry import require_same_grid, resample_labels
-from napari_sam_med.core.volume import Volume, axis_number
+from napari_sam_med.core.result import Segmenter
+from napari_sam_med.core.volume import AXES, Volume
 from napari_sam_med.core.windowing import Window
 from napari_sam_med.evaluation.labels import label_array, label_boxes
-from napari_sam_med.evaluation.rows import ScoreRow
-from napari_sam_med.evaluation.table import rows_to_table
 from napari_sam_med.gui.layers import add_labels, slice_position
 from napari_sam_med.gui.state import Workspace, workspace_for
+from napari_sam_med.gui.widgets.advice import AdviceStrip
 from napari_sam_med.gui.widgets.diagnostics_overlay import failure_view
 from napari_sam_med.gui.widgets.evaluate_controls import LayerChooser, MessageStrip, ScrollPanel, row
-from napari_sam_med.gui.widgets.evaluate_form import CURRENT, EvaluateForm
-from napari_sam_med.gui.widgets.evaluate_jobs import (
-    Job,
-    ModelJob,
-    PoolJob,
-    Progress,
-    comparison_steps,
-    simulation_steps,
-)
+from napari_sam_med.gui.widgets.evaluate_cost import Choices, CostCounter, Task
+from napari_sam_med.gui.widgets.evaluate_form import EvaluateForm
+from napari_sam_med.gui.widgets.evaluate_jobs import Job, ModelJob, PoolJob, Progress
 from napari_sam_med.gui.widgets.evaluate_results import ResultsView
-from napari_sam_med.gui.widgets.evaluate_scores import MaskKey, MaskStore, Scores, board_of
+from napari_sam_med.gui.widgets.evaluate_rows import Collected
+from napari_sam_med.gui.widgets.evaluate_scores import Scores, board_of
 from napari_sam_med.gui.widgets.evaluate_show import show_score
-from napari_sam_med.gui.widgets.evaluate_tables import (
-    comparison_levels,
-    comparison_summary,
-    simulation_levels,
-    simulation_summary,
-)
+from napari_sam_med.gui.widgets.evaluate_steps import comparison_steps, simulation_steps
 from napari_sam_med.gui.widgets.following import follow
+from napari_sam_med.models import load_model
 
 _REFRESH_MS = 400
 _EMPTY = (
@@ -59,22 +51,26 @@ class EvaluatePanel(QWidget):
     def __init__(self, viewer: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
+        self.load_model: Callable[[str, str], Segmenter] = load_model
         self._workspace = workspace_for(viewer)
         self._workspace.attach(self)
         self._board = board_of(self._workspace)
         self._mismatched: LayerChooser | None = None
         self._job: Job | None = None
         self._listing: Job | None = None
-        self._rows: list[Any] = []
-        self._masks = MaskStore()
+        self._collected = Collected()
         self._progress = Progress()
-        self._kind = ""
         self._scores: Scores | None = None
         self.failure = failure_view(viewer)
+        self._counter = CostCounter(self._workspace, self._to_count, self)
         self._build()
         self._refresh = QTimer(self)
         self._refresh.setInterval(_REFRESH_MS)
         self._refresh.timeout.connect(self._show_rows)
+        self._counter.told.connect(self.form.simulation.cost.setText)
+        self.form.simulation.changed.connect(self._counter.restart)
+        for changed in (self.form.plane.currentIndexChanged, self.form.tabs.currentChanged):
+            changed.connect(lambda _: self._counter.restart())
         follow(self, self._workspace.model_changed, self._on_model)
         self._on_model(self._workspace.model)
         self._on_layers()
@@ -105,7 +101,9 @@ class EvaluatePanel(QWidget):
         scroll = ScrollPanel(self)
         scroll.column.addWidget(self.form)
         scroll.column.addLayout(row(self.bar, self.cancel_button, stretch=0))
+        self.advice = AdviceStrip()
         scroll.column.addWidget(self.message)
+        scroll.column.addWidget(self.advice)
         scroll.column.addWidget(self.results, 1)
         # without results the rest stays at the top; with them the table takes the room
         scroll.column.addStretch(0)
@@ -153,15 +151,25 @@ class EvaluatePanel(QWidget):
         """Let the model answer prompts made from the truth; answers appear in the table."""
         try:
             image, truth = self._volumes(self.form.image, self.form.truth)
-            window = Window.from_limits(*self.form.image.layer.contrast_limits)
-            only = self._slice_on_screen() if self.form.slices.currentData() == CURRENT else None
+            config, jitter, only = self._asked = self._choices()
             self._workspace.ensure_model()
-            config = self.form.config(self._workspace.model_request, window)
         except SamMedError as error:
             self._refuse(error)
             return
-        job = ModelJob(self._workspace, simulation_steps(image, truth, config, only), self)
-        self._begin("simulate", job, None)
+        in_use, device = self._workspace.model_request, self._workspace.settings.device
+        steps = simulation_steps(
+            image, truth, config, jitter, only, in_use, lambda name: self.load_model(name, device)
+        )
+        self.form.simulation.more_button.setChecked(False)  # the rows need the room
+        self._begin("simulate", ModelJob(self._workspace, steps, self), None)
+
+    def _choices(self) -> Choices:
+        """What is to be simulated, with the one slice if it is only that."""
+        window = Window.from_limits(*self.form.image.layer.contrast_limits)
+        simulation = self.form.simulation
+        only = self._slice_on_screen() if simulation.only_current else None
+        config = simulation.config(AXES[self.form.axis], window)
+        return config, simulation.jitter_config(config), only
 
     def cancel(self) -> None:
         """Stop; the rows so far are kept."""
@@ -170,12 +178,12 @@ class EvaluatePanel(QWidget):
             self._job.cancel()
 
     def _begin(self, kind: str, job: Job, prediction: Any) -> None:
-        self._kind, self._job = kind, job
-        self._rows, self._masks, self._progress = [], MaskStore(), Progress()
+        self._job = job
+        self._collected, self._progress = Collected(kind), Progress()
         self._layers = (self.form.image.layer, self.form.truth.layer, prediction)
         job.planned.connect(self._progress.plan)
         job.item.connect(self._on_item)
-        job.done.connect(lambda: self._end(""))
+        job.done.connect(self._on_done)
         job.cancelled.connect(lambda: self._end("Cancelled; the rows so far are kept."))
         job.failed.connect(lambda text: self._end(text, problem=True))
         self._set_busy(True)
@@ -185,12 +193,14 @@ class EvaluatePanel(QWidget):
         job.start()
 
     def _on_item(self, value: Any) -> None:
-        if isinstance(value, ScoreRow) and value.mask is not None:
-            place = (axis_number(value.axis), int(value.slice or 0), int(value.label or 0))
-            self._masks.put(MaskKey(value.strategy, value.rule, *place), value.mask)
-            value = replace(value, mask=None)
-        self._rows.append(value)
+        self._collected.take(value)
         self._progress.step()
+
+    def _on_done(self) -> None:
+        """The whole job was done: its time tells how long the next one takes."""
+        if self._collected.kind == "simulate":
+            self._counter.job_done(self._asked, self._progress.seconds)
+        self._end("")
 
     def _end(self, text: str, problem: bool = False) -> None:
         self._refresh.stop()
@@ -198,7 +208,7 @@ class EvaluatePanel(QWidget):
         self._set_busy(False)
         self._show_rows()
         self.results.table.fit_columns()
-        if self._scores is not None and self._rows:
+        if self._scores is not None and len(self._collected):
             self._board.publish(self._scores)
         self.message.say(text, problem=problem)
         if job is not None:
@@ -211,21 +221,18 @@ class EvaluatePanel(QWidget):
             self.bar.setRange(0, self._progress.total)
             self.bar.setValue(min(self._progress.count, self._progress.total))
             self.message.say(self._progress.text("rows"))
-        if not self._rows:
+        if not len(self._collected):
             return
         started = time.perf_counter()
-        if self._kind == "compare":
-            levels = comparison_levels(self._rows)
-            summary = comparison_summary(levels)
-        else:
-            table = rows_to_table(self._rows)
-            levels, summary = simulation_levels(table), simulation_summary(table)
+        levels, summary = self._collected.levels()
         self.results.set_levels(levels, summary)
         self.results.show()
         image, truth, prediction = self._layers
         what = prediction.name if prediction is not None else "simulated prompts"
         source = f"{what} against {truth.name}"
-        self._scores = Scores(levels[0].frame, source, image, truth, prediction, self._masks)
+        frame, masks = levels[0].frame, self._collected.masks
+        self._scores = Scores(frame, source, image, truth, prediction, masks, jitter=self._collected.jitter)
+        self.advice.show_table(frame)
         # a long table takes a while to make: leave the window ten times as long in between
         spent_ms = 1000 * (time.perf_counter() - started)
         self._refresh.setInterval(max(_REFRESH_MS, round(10 * spent_ms)))
@@ -275,7 +282,7 @@ class EvaluatePanel(QWidget):
         except SamMedError as error:
             self._refuse(error)
             return
-        self._kind, self._rows = "", []
+        self._collected = Collected()
         self._job = PoolJob(lambda: iter([resample_labels(labels, reference)]), self)
         self._job.item.connect(lambda volume: self._use_resampled(chooser, volume))
         self._job.done.connect(lambda: self._end_resample("The labels now lie on the grid of the image."))
@@ -327,7 +334,7 @@ class EvaluatePanel(QWidget):
     def _list_labels(self) -> None:
         """Find the objects of the truth on the pool; a large volume takes a moment."""
         layer = self.form.truth.layer
-        self.form.offer_labels((), {})
+        self.form.simulation.offer_labels((), {})
         if layer is None:
             return
         try:
@@ -338,19 +345,29 @@ class EvaluatePanel(QWidget):
 
         def offer(values: list[int]) -> None:
             if layer is self.form.truth.layer:
-                self.form.offer_labels(values, volume.label_names)
+                self.form.simulation.offer_labels(values, volume.label_names)
 
         self._listing.item.connect(offer)
         self._listing.start()
 
     def _on_model(self, model: Any) -> None:
-        if model is not None:
-            self.form.show_model(model.name, model.device)
-        else:
-            self.form.show_model(f"{self._workspace.model_request or 'builtin'}, loaded when needed")
+        device = model.device if model is not None else ""
+        self.form.simulation.show_model(self._workspace.model_request or "builtin", device)
+        self._counter.restart()
+
+    def _to_count(self) -> Task | None:
+        """What the counter shall count; None where nothing can be."""
+        if self.busy or not self.form.simulation.isVisibleTo(self):
+            return None
+        try:
+            image, truth = self._volumes(self.form.image, self.form.truth)
+            return Task(image, truth, *self._choices())
+        except SamMedError:
+            return None  # said in words when the user starts the job
 
     def _set_busy(self, busy: bool) -> None:
         self.form.set_busy(busy)
+        self._counter.pause(busy)
         self.bar.setVisible(busy)
         self.cancel_button.setVisible(busy)
         self.cancel_button.setEnabled(busy)

@@ -129,14 +129,15 @@ class ManyChooser(QPushButton):
         self._text = ""
         self._show()
 
-    def offer(self, items: Iterable[tuple[Any, str, str]], ticked: Iterable[Any] | None = None) -> None:
-        """Offer (value, short text, tooltip) items; ticks are kept; `ticked` (default: all) at first."""
+    def offer(self, items: Iterable[tuple[Any, str, str, str]], ticked: Iterable[Any] | None = None) -> None:
+        """Offer (value, short text, title, tooltip) items; ticks are kept; `ticked` (default: all) at first."""
         before = {value: action.isChecked() for value, _, action in self._actions}
         wanted = None if ticked is None else set(ticked)
         self._menu.clear()
         self._actions = []
-        for value, text, tip in items:
-            action = QAction(f"{text}  {tip}" if tip else text, self._menu)
+        for value, text, title, tip in items:
+            action = QAction(f"{text}  {title}" if title else text, self._menu)
+            action.setToolTip(tip)
             action.setCheckable(True)
             action.setChecked(before.get(value, wanted is None or value in wanted))
             action.toggled.connect(self._on_toggled)

@@ -8,19 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.qt.threading import GeneratorWorker
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam_med.core.errors import InputError, SamMedError
-from napari_sam_med.core.volume import Volume
-from napari_sam_med.core.windowing import Window
-from napari_sam_med.evaluation.config import EvaluationConfig
-from napari_sam_med.factors import FactorInput, compute_factors
 from napari_sam_med.gui.widgets.following import Stopper, follow
 from napari_sam_med.inference.requests import Dropped, Failed, Finished, RunSteps, Stepped
-from napari_sam_med.inference.slices import slice_image
 
 if TYPE_CHECKING:
     from napari_sam_med.evaluation.plan import PairPlan
@@ -155,46 +148,6 @@ class ModelJob(Job):
             self.cancelled.emit()
 
 
-def simulation_steps(
-    image: Volume, truth: Volume, config: EvaluationConfig, only_slice: int | None
-) -> Callable[[Session], Iterator[object]]:
-    """Simulated prompts on one image, for a :class:`ModelJob`: a :class:`Planned`, then score rows with masks.
-
-    Parameters
-    ----------
-    image, truth : Volume
-        On one grid.
-    config : EvaluationConfig
-        With one axis and the model in use.
-    only_slice : int, optional
-        Score this slice alone.
-    """
-
-    def steps(session: Session) -> Iterator[object]:
-        from napari_sam_med.evaluation.plan import plan_pair
-        from napari_sam_med.evaluation.runner import iter_pair_scores
-
-        plan = plan_pair(image, truth, config)
-        if only_slice is not None:
-            plan = _only(plan, only_slice)
-        yield Planned(plan.n_rows)
-        yield from iter_pair_scores(image, truth, config, lambda _: session, plan=plan, keep_masks=True)
-
-    return steps
-
-
-def _only(plan: PairPlan, index: int) -> PairPlan:
-    targets = tuple(target for target in plan.targets if target.index == index)
-    if not targets:
-        numbers = [target.index for target in plan.targets]
-        raise InputError(
-            f"No chosen object is large enough in slice {index}; slices {min(numbers)} to {max(numbers)} have one. "
-            "Go to one of them, or choose other slices."
-        )
-    share = sum(len(t.labels) for t in targets) / sum(len(t.labels) for t in plan.targets)
-    return replace(plan, targets=targets, n_rows=round(plan.n_rows * share))
-
-
 class Progress:
     """How far a job is, and how long it still takes."""
 
@@ -211,6 +164,11 @@ class Progress:
     def step(self) -> None:
         """One more is done."""
         self.count += 1
+
+    @property
+    def seconds(self) -> float:
+        """Since the plan was known."""
+        return time.monotonic() - self._started
 
     def text(self, what: str) -> str:
         """ "12 of 80 rows, about 9 s left"."""
@@ -230,51 +188,20 @@ def duration_text(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def comparison_steps(
-    prediction: Volume, truth: Volume, image: Volume | None, window: Window | None, axis: int
-) -> Callable[[], Iterator[object]]:
-    """A prediction against the truth, for a :class:`PoolJob`: a :class:`Planned`, then rows with factors.
+def only_slice(plan: PairPlan, index: int) -> PairPlan:
+    """The part of a plan of one axis that is about one slice.
 
-    Parameters
-    ----------
-    prediction, truth : Volume
-        On one grid.
-    image : Volume, optional
-        On the same grid; slices with truth get the factors of the object, measured through `window`.
-    window : Window, optional
-        Grey window of the image; needed with one.
-    axis : int
-        Slice axis.
+    Raises
+    ------
+    InputError
+        If no object is large enough there.
     """
-
-    def steps() -> Iterator[object]:
-        from napari_sam_med.evaluation.compare import iter_comparison
-        from napari_sam_med.evaluation.labels import label_array, label_boxes
-
-        expected = label_array(truth)
-        boxes = label_boxes(expected)
-        yield Planned(sum(box[axis].stop - box[axis].start + 1 for box in boxes.values()) + 1)
-        for each in iter_comparison(prediction, truth, axis=axis):
-            case = image.name if image is not None else truth.name
-            if (
-                each["level"] == "slice"
-                and image is not None
-                and window is not None
-                and each["label"] in boxes
-            ):
-                mask = np.take(expected, each["slice"], axis) == each["label"]
-                span = boxes[each["label"]][axis]
-                each |= _factors(image, window, axis, each["slice"], mask, (span.start, span.stop - 1))
-            yield {"case": case, **each}
-
-    return steps
-
-
-def _factors(
-    image: Volume, window: Window, axis: int, index: int, mask: NDArray[np.bool_], extent: tuple[int, int]
-) -> dict[str, float]:
-    if not mask.any():
-        return {}
-    pixels = slice_image(image, axis, index, window)
-    between = image.spacing_mm[axis]
-    return compute_factors(FactorInput(pixels.pixels, mask, pixels.spacing_mm, index, extent, between))
+    targets = tuple(target for target in plan.targets if target.index == index)
+    if not targets:
+        numbers = [target.index for target in plan.targets]
+        raise InputError(
+            f"No chosen object is large enough in slice {index}; slices {min(numbers)} to {max(numbers)} have one. "
+            "Go to one of them, or choose other slices."
+        )
+    share = sum(len(t.labels) for t in targets) / sum(len(t.labels) for t in plan.targets)
+    return replace(plan, targets=targets, n_rows=round(plan.n_rows * share))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +14,15 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_sam_med.core.errors import InputError
+from napari_sam_med.core.prompt import Prompt
 
 NEEDED_COLUMNS = ("axis", "slice", "label", "dice")
 
 
 class MaskKey(NamedTuple):
-    """Which prediction: how it was prompted and chosen, and where it lies."""
+    """Which prediction: who answered, how it was prompted and chosen, and where it lies."""
 
+    model: str
     strategy: str
     rule: str
     axis: int
@@ -28,15 +31,22 @@ class MaskKey(NamedTuple):
 
 
 class MaskStore:
-    """2D masks by key, one bit a voxel."""
+    """2D masks by key, one bit a voxel, and the prompts they answer."""
 
     def __init__(self) -> None:
         self._masks: dict[MaskKey, tuple[tuple[int, int], NDArray[np.uint8]]] = {}
+        self._prompts: dict[MaskKey, tuple[Prompt, ...]] = {}
 
-    def put(self, key: MaskKey, mask: NDArray[np.bool_]) -> None:
-        """Keep a mask, shape (rows, cols)."""
+    def put(self, key: MaskKey, mask: NDArray[np.bool_], prompts: Sequence[Prompt] = ()) -> None:
+        """Keep a mask, shape (rows, cols), and what it answers, without the logits that were fed back."""
         rows, cols = mask.shape
         self._masks[key] = ((rows, cols), np.packbits(mask))
+        if prompts:
+            self._prompts[key] = tuple(replace(prompt, mask_logits=None) for prompt in prompts)
+
+    def prompts(self, key: MaskKey) -> tuple[Prompt, ...]:
+        """What the mask of this key answers; empty if there was no prompt."""
+        return self._prompts.get(key, ())
 
     def get(self, key: MaskKey) -> NDArray[np.bool_] | None:
         """The mask of this key, or None."""
@@ -66,6 +76,8 @@ class Scores:
         Simulated predictions; empty for scores from a file.
     from_file : bool
         Read from a CSV, which knows no layers.
+    jitter : DataFrame, optional
+        Rows of prompts that were moved, see ``evaluation.robustness_rows``.
     """
 
     frame: pd.DataFrame
@@ -75,6 +87,7 @@ class Scores:
     prediction: Any = None
     masks: MaskStore = field(default_factory=MaskStore)
     from_file: bool = False
+    jitter: pd.DataFrame | None = None
 
 
 class ScoreBoard:

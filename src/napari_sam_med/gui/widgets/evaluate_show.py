@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.core.volume import AXES, axis_number
 from napari_sam_med.gui.state import Workspace
+from napari_sam_med.gui.widgets.diagnostics_legend import regions_text
 from napari_sam_med.gui.widgets.diagnostics_overlay import FailureView
 from napari_sam_med.gui.widgets.evaluate_scores import MaskKey, Scores
 from napari_sam_med.gui.widgets.table_model import cell_text
@@ -40,11 +41,12 @@ def show_score(
             "The layers of these scores are not in the viewer any more; open them and try again."
         )
     truth = _mask(viewer, workspace, scores.truth, axis, index, label)
-    key = MaskKey(str(values.get("strategy", "")), str(values.get("rule", "")), axis, index, label)
+    model, strategy, rule = (str(values.get(name, "")) for name in ("model", "strategy", "rule"))
+    key = MaskKey(model, strategy, rule, axis, index, label)
     prediction = scores.masks.get(key)
     if prediction is None:
         prediction = _mask(viewer, workspace, scores.prediction, axis, index, label)
-    failure.show(reference, axis, index, truth, prediction)
+    failure.show(reference, axis, index, truth, prediction, scores.masks.prompts(key))
     text = (
         f"{AXES[axis].capitalize()} slice {index}, {object_name(values)}: Dice {cell_text(values['dice'])}."
     )
@@ -52,7 +54,8 @@ def show_score(
         return f"{text} {values['error']}"
     if prediction is None:
         return f"{text} The prediction is not at hand, only the slice and its truth."
-    return text
+    wrong = regions_text(failure.regions)
+    return f"{text[:-1]}: {wrong}." if wrong else text
 
 
 def object_name(values: pd.Series) -> str:

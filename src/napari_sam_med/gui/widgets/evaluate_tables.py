@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from napari_sam_med.evaluation.compare import COLUMNS as COMPARED
+from napari_sam_med.evaluation.robustness_curves import curves
 from napari_sam_med.evaluation.table import summary
 from napari_sam_med.factors import FACTORS
 from napari_sam_med.gui.widgets.evaluate_results import Level
 from napari_sam_med.gui.widgets.table_model import Column, cell_text
 from napari_sam_med.metrics import METRICS
 
+_MOST_LINES = 5
 SHOWN_METRICS = ("dice", "jaccard", "hd95_mm", "assd_mm")
 _SHORT = {"dice": "Dice", "jaccard": "Jaccard", "hd95_mm": "HD95 (mm)", "assd_mm": "ASSD (mm)"}
 
@@ -39,6 +41,13 @@ _VOLUMES = (
 _PROMPT = Column("strategy", "Prompt", 0, "Simulated prompt: S2 one point, S5 tight box, ...")
 _RULE = Column(
     "rule", "Rule", 0, "score: candidate the model rates highest. oracle: candidate nearest the truth."
+)
+_MODEL = Column("model", "Model", 0, "Which model answered.")
+_MASKED = Column(
+    "masked", "Slices", 0, "Slices where the prediction has a mask, of those where it or the truth has one."
+)
+_MASKED_DICE = Column(
+    "masked_dice", "Dice/slice", 3, "Mean Dice of the slices where the prediction has a mask of the object."
 )
 _ERROR = Column("error", "Problem", 0, "Why this row has no scores.")
 
@@ -69,13 +78,45 @@ def comparison_levels(rows: Sequence[dict[str, Any]]) -> list[Level]:
         Level(
             "Objects",
             "One row for each object, in 3D.",
-            of("object", *whole),
-            [_OBJECT, *metrics_3d, *_VOLUMES],
+            with_masked(of("object", *whole), of("slice")),
+            [_OBJECT, metrics_3d[0], _MASKED, _MASKED_DICE, *metrics_3d[1:], *_VOLUMES],
         ),
         Level(
-            "Volume", "All objects together, in 3D.", of("volume", *whole), [_OBJECT, *metrics_3d, *_VOLUMES]
+            "Volume",
+            "All objects together, in 3D.",
+            with_masked(of("volume", *whole), of("slice")),
+            [_OBJECT, metrics_3d[0], _MASKED, _MASKED_DICE, *metrics_3d[1:], *_VOLUMES],
         ),
     ]
+
+
+def with_masked(table: pd.DataFrame, slices: pd.DataFrame) -> pd.DataFrame:
+    """Say beside numbers of a whole volume in how many slices there is a prediction, and how good it is there.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of objects with their ``label``; a row without a label is about all of them.
+    slices : DataFrame
+        Rows of slices.
+
+    Returns
+    -------
+    DataFrame
+        With ``masked`` ("3 of 40"): slices with a prediction of the object, of those with truth or a prediction; and
+        ``masked_dice``, the mean over the rows of the former.
+    """
+    out = table.copy()
+    known = (
+        out["label"].isin(slices["label"].unique()) if "label" in out else pd.Series(False, index=out.index)
+    )
+    texts, means = [], []
+    for position in range(len(out)):
+        of = slices[slices["label"] == out["label"].iloc[position]] if known.iloc[position] else slices
+        predicted = of[of["prediction_ml"] > 0]
+        texts.append(f"{predicted['slice'].nunique()} of {of['slice'].nunique()}")
+        means.append(float(predicted["dice"].mean()) if len(predicted) else float("nan"))
+    return out.assign(masked=texts, masked_dice=means)
 
 
 def simulation_levels(table: pd.DataFrame) -> list[Level]:
@@ -86,7 +127,8 @@ def simulation_levels(table: pd.DataFrame) -> list[Level]:
         "predicted_iou", "Model's IoU", 3, "IoU with the wanted object as the model itself predicts it."
     )
     # Dice stands before what identifies the row, so that a narrow dock shows it without scrolling
-    rows = [_SLICE, _OBJECT, metrics[0], _PROMPT, _RULE, *metrics[1:], guess]
+    asked = [_MODEL, _PROMPT, _RULE] if table["model"].nunique() > 1 else [_PROMPT, _RULE]
+    rows = [_SLICE, _OBJECT, metrics[0], *asked, *metrics[1:], guess]
     if (table["error"] != "").any():
         rows.append(_ERROR)
     counted = Column("dice_n_valid", "n", 0, "Rows with a Dice value.")
@@ -97,15 +139,32 @@ def simulation_levels(table: pd.DataFrame) -> list[Level]:
             "Objects",
             "Means over the slices of each object.",
             object_means(table),
-            [_OBJECT, means[0], _PROMPT, _RULE, *means[1:], counted, failed],
+            [_OBJECT, means[0], *asked, *means[1:], counted, failed],
         ),
         Level(
             "Volume",
             "Means over the objects of the volume.",
             summary(table),
-            [_PROMPT, _RULE, *means, counted, failed],
+            [*asked, *means, counted, failed],
         ),
     ]
+
+
+def jitter_level(rows: pd.DataFrame) -> Level:
+    """Mean Dice and loss of moved prompts, from rows of ``evaluation.robustness_rows``."""
+    found = curves(rows, n_samples=1)
+    found = found.drop(columns=[name for name in found if str(name).endswith(("_low", "_high"))])
+    columns = [
+        Column("strategy", "Prompt", 0, "Simulated prompt."),
+        Column("mode", "Moved", 0, "edges, shift: boxes; first, all: points."),
+        Column("step", "By", 0, "How far, in pixels of the slice."),
+        Column("dice", "Dice", 3, "Mean Dice: higher is better."),
+        Column("loss", "Loss", 3, "How much Dice is lost against prompts in their place."),
+        _RULE,
+        Column("n_valid", "n", 0, "Rows with a Dice value, all draws."),
+        Column("model", "Model", 0, "Which model answered."),
+    ]
+    return Level("Jitter", "Means over objects, slices and draws of prompts moved at random.", found, columns)
 
 
 def object_means(table: pd.DataFrame) -> pd.DataFrame:
@@ -134,20 +193,25 @@ def comparison_summary(levels: Sequence[Level]) -> str:
     first = whole.iloc[0]
     dice, hd95 = cell_text(first["dice"]), cell_text(first["hd95_mm"], 1)
     volumes = f"prediction {first['prediction_ml']:.1f} ml, truth {first['truth_ml']:.1f} ml"
-    return f"Whole volume: Dice <b>{dice}</b>, HD95 {hd95} mm<br>{volumes}"
+    masked = f"A mask in {first['masked']} slices: mean Dice there <b>{cell_text(first['masked_dice'])}</b>"
+    return f"Whole volume: Dice <b>{dice}</b>, HD95 {hd95} mm<br>{masked}<br>{volumes}"
 
 
 def simulation_summary(table: pd.DataFrame) -> str:
     """One line of rich text about simulated prompts: mean Dice of what a user gets, with the oracle's in brackets."""
-    means = summary(table)
+    means = summary(table[table["strategy"] != ""])
+    several = means["model"].nunique() > 1
     parts = []
-    for strategy in dict.fromkeys(means["strategy"]):
-        of_rule = means[means["strategy"] == strategy].set_index("rule")
+    for (model, strategy), part in means.groupby(["model", "strategy"], sort=False):
+        of_rule = part.set_index("rule")
         values = {rule: cell_text(of_rule.loc[rule, "dice"]) for rule in of_rule.index}
         main = values.get("score", next(iter(values.values())))
         oracle = f" (oracle {values['oracle']})" if "oracle" in values and "score" in values else ""
         n = int(of_rule["dice_n_valid"].max())
-        parts.append(f"{strategy}: Dice <b>{main}</b>{oracle}, n = {n}")
+        who = f"{model} {strategy}" if several else strategy
+        parts.append(f"{who}: Dice <b>{main}</b>{oracle}, n = {n}")
+    if len(parts) > _MOST_LINES:
+        parts = [*parts[:_MOST_LINES], f"… {len(parts) - _MOST_LINES} more under Volume"]
     failed = int((table["error"] != "").sum())
     if failed:
         parts.append(f"{failed} rows failed")

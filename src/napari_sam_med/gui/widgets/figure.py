@@ -2,57 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backend_bases import Event, LocationEvent, MouseButton, MouseEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
 from napari_sam_med.core.errors import OutputError
+from napari_sam_med.gui.widgets.figure_dots import PICK_RADIUS_PX, Dots, Places
+from napari_sam_med.gui.widgets.figure_overlay import FigureOverlay
 from napari_sam_med.gui.widgets.figure_theme import PRINT, Palette, dress, palette_of, rc_params
 from napari_sam_med.gui.widgets.following import follow
 from napari_sam_med.gui.widgets.table_export import write_whole
 
-PICK_RADIUS_PX = 14.0
-"""How far from a dot, in screen pixels, a click still means that dot."""
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
-
-
-@dataclass(frozen=True, eq=False)
-class Dots:
-    """Dots (or bars) of a plot that can be pointed at.
-
-    Attributes
-    ----------
-    axes : Axes
-        Where they are drawn.
-    x, y : ndarray, shape (N,)
-        Data coordinates; NaN cannot be picked.
-    keys : sequence, length N
-        What a click on a dot reports (a row of a table, the name of a factor).
-    whole_row : bool
-        The dots stand for horizontal bars: a click anywhere in a bar's band means that bar.
-    """
-
-    axes: Axes
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    keys: Sequence[Any]
-    whole_row: bool = False
-
+_DRAG_PX = 5
+"""Less than this between press and release is a click."""
 
 Draw = Callable[[Figure, Palette], Sequence[Dots]]
 """Draws onto an empty figure and returns what can be picked."""
@@ -73,6 +46,8 @@ class FigurePanel(QWidget):
 
     picked = Signal(object)
     """Key of the dot that was clicked."""
+    brushed = Signal(list)
+    """Keys of the dots that were chosen with the brush: a drag is a rectangle, a drag with Shift a lasso."""
 
     def __init__(
         self,
@@ -87,9 +62,11 @@ class FigurePanel(QWidget):
         self._describe = describe or str
         self._draw: Draw | None = None
         self._dots: Sequence[Dots] = ()
+        self._known: Places | None = None
         self._marked: Any = None
         self._hovered: Any = None
-        self._ring: list[Line2D] = []
+        self._chosen: list[Any] = []
+        self._stroke: Stroke | None = None
         self.figure = Figure(figsize=(3.2, 2.2), layout="constrained")
         self.canvas = FigureCanvasQTAgg(self.figure)
         self.canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -98,7 +75,10 @@ class FigurePanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.canvas)
+        self.overlay = FigureOverlay(self.canvas)
+        self.canvas.mpl_connect("draw_event", self._on_drawn)
         self.canvas.mpl_connect("button_press_event", self._on_press)
+        self.canvas.mpl_connect("button_release_event", self._on_release)
         self.canvas.mpl_connect("motion_notify_event", self._on_move)
         self.canvas.mpl_connect("figure_leave_event", self._on_leave)
         self._redraw = QTimer(self)
@@ -110,52 +90,37 @@ class FigurePanel(QWidget):
     def plot(self, draw: Draw | None) -> None:
         """Show what `draw` draws, now and after every change of theme; None empties the figure."""
         self._draw = draw
-        self._marked = None
+        self._marked = self._hovered = None
+        self._chosen = []
         self.redraw()
 
     def redraw(self) -> None:
         """Draw everything again in the viewer's colours."""
         palette = palette_of(self._viewer.theme)
         self._dots = paint(self.figure, self._draw, palette)
-        self._ring = []
-        self._show_ring(palette)
+        self._known = None
         self.canvas.draw_idle()
 
     def mark(self, key: Any) -> None:
         """Put a ring around the dot with this key (None: around none)."""
         self._marked = key
-        self._show_ring(palette_of(self._viewer.theme))
-        self.canvas.draw_idle()
+        self._show_rings()
 
     def position_of(self, key: Any) -> tuple[float, float] | None:
         """Pixel (x, y) of a dot on the widget, origin top left; None when it is not shown."""
-        found = self._find(key)
-        if found is None:
-            return None
         if self.figure.stale:
             self.canvas.draw()  # the layout places the axes only when they are drawn
-        x, y = _pixels(found[0])[found[1]]
-        ratio = self.canvas.device_pixel_ratio
-        return (float(x / ratio), float(self.canvas.height() - y / ratio))
+        place = self._places.of(key)
+        return None if place is None else self._to_widget(*place)
 
     def key_at(self, x: float, y: float) -> Any:
         """Key of the dot nearest to a figure pixel (origin bottom left); None beyond the forgiving radius."""
-        best, best_distance = None, PICK_RADIUS_PX * self.canvas.device_pixel_ratio
-        for dots in self._dots:
-            pixels = _pixels(dots)
-            if dots.whole_row:
-                inside = dots.axes.get_tightbbox()
-                if inside is None or not inside.contains(x, y):
-                    continue
-                distances = np.abs(pixels[:, 1] - y)
-            else:
-                distances = np.hypot(pixels[:, 0] - x, pixels[:, 1] - y)
-            if not np.isfinite(distances).any():
-                continue
-            nearest = int(np.nanargmin(distances))
-            if distances[nearest] <= best_distance:
-                best, best_distance = dots.keys[nearest], float(distances[nearest])
-        return best
+        return self._places.nearest(x, y, PICK_RADIUS_PX * self.canvas.device_pixel_ratio)
+
+    def select(self, keys: Sequence[Any]) -> None:
+        """Show these dots as chosen; none by an empty sequence."""
+        self._chosen = list(keys)
+        self._place_overlay()
 
     def save(self, path: Path) -> Path:
         """Write the figure as PNG (200 dpi), SVG or PDF on white, whatever the theme on screen.
@@ -189,69 +154,120 @@ class FigurePanel(QWidget):
     def _on_theme(self, event: Any = None) -> None:
         self._redraw.start(0)
 
-    def _find(self, key: Any) -> tuple[Dots, int] | None:
-        for dots in self._dots:
-            for i, candidate in enumerate(dots.keys):
-                if candidate == key and math.isfinite(dots.x[i]) and math.isfinite(dots.y[i]):
-                    return dots, i
-        return None
+    # ---- what lies over the figure
 
-    def _show_ring(self, palette: Palette) -> None:
-        for line in self._ring:
-            line.remove()
-        self._ring = []
-        for key, alpha in ((self._marked, 1.0), (self._hovered, 0.6)):
-            found = None if key is None else self._find(key)
-            if found is None or found[0].whole_row:
-                continue
-            dots, i = found
-            x, y = [dots.x[i]], [dots.y[i]]
-            style: dict[str, Any] = {
-                "markersize": 13,
-                "markerfacecolor": "none",
-                "markeredgewidth": 2,
-                "zorder": 10,
-            }
-            self._ring += dots.axes.plot(
-                x,
-                y,
-                "o",
-                markeredgecolor=palette.accent,
-                alpha=alpha,
-                clip_on=False,
-                scalex=False,
-                scaley=False,
-                **style,
-            )
+    @property
+    def _places(self) -> Places:
+        if self._known is None:
+            self._known = Places(self._dots)
+        return self._known
+
+    def _on_drawn(self, event: Event) -> None:
+        self._known = None  # the layout or the size may be another
+        self._place_overlay()
+
+    def _place_overlay(self) -> None:
+        self.overlay.setGeometry(self.canvas.rect())
+        self.overlay.set_color(palette_of(self._viewer.theme).accent)
+        places = [self._places.of(key) for key in self._chosen]
+        self.overlay.set_chosen([self._to_widget(*place) for place in places if place is not None])
+        self._show_rings()
+
+    def _show_rings(self) -> None:
+        rings = []
+        for key, opacity in ((self._marked, 1.0), (self._hovered, 0.6)):
+            place = self._places.of(key) if key is not None and self._places.is_dot(key) else None
+            if place is not None:
+                rings.append((*self._to_widget(*place), opacity))
+        self.overlay.set_rings(rings)
+
+    def _to_widget(self, x: float, y: float) -> tuple[float, float]:
+        ratio = self.canvas.device_pixel_ratio
+        return (x / ratio, self.canvas.height() - y / ratio)
+
+    # ---- the mouse
 
     def _on_press(self, event: Event) -> None:
         if isinstance(event, MouseEvent) and event.button == MouseButton.LEFT:
-            key = self.key_at(event.x, event.y)
+            self._hide_hover()
+            free = bool(event.guiEvent.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+            self._stroke = Stroke((event.x, event.y), free)
+
+    def _on_release(self, event: Event) -> None:
+        stroke, self._stroke = self._stroke, None
+        if stroke is None or not isinstance(event, MouseEvent):
+            return
+        self.overlay.set_brush(())
+        if stroke.extent < _DRAG_PX * self.canvas.device_pixel_ratio:
+            key = self.key_at(*stroke.path[0])
             if key is not None:
                 self.picked.emit(key)
+        elif self._places.any_dots:
+            self.brushed.emit(self._places.within(stroke.corners))
 
     def _on_move(self, event: Event) -> None:
         if not isinstance(event, LocationEvent):
             return
+        if self._stroke is not None:
+            self._stroke.path.append((event.x, event.y))
+            if self._places.any_dots:
+                self.overlay.set_brush([self._to_widget(*corner) for corner in self._stroke.corners])
+            return
         key = self.key_at(event.x, event.y)
+        if key == self._hovered:
+            return
         self.canvas.setCursor(
             Qt.CursorShape.ArrowCursor if key is None else Qt.CursorShape.PointingHandCursor
         )
-        if key == self._hovered:
-            return
         self._hovered = key
-        self._show_ring(palette_of(self._viewer.theme))
-        self.canvas.draw_idle()
+        self._show_rings()
         if key is None:
             QToolTip.hideText()
         else:
             QToolTip.showText(QCursor.pos(), self._describe(key), self.canvas)
 
     def _on_leave(self, event: Event) -> None:
+        self._hide_hover()
+
+    def _hide_hover(self) -> None:
         if self._hovered is not None:
             self._hovered = None
-            self._show_ring(palette_of(self._viewer.theme))
-            self.canvas.draw_idle()
+            self._show_rings()
+            QToolTip.hideText()
+
+
+@dataclass(eq=False)
+class Stroke:
+    """A drag with the mouse, in figure pixels.
+
+    Attributes
+    ----------
+    start : tuple of float
+    free : bool
+        A free-hand lasso; otherwise a rectangle from the start to the last place.
+    path : list of tuple of float
+        Places the mouse was at.
+    """
+
+    start: tuple[float, float]
+    free: bool
+    path: list[tuple[float, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.path.append(self.start)
+
+    @property
+    def extent(self) -> float:
+        """Largest distance from the start along either direction."""
+        return max(max(abs(x - self.start[0]), abs(y - self.start[1])) for x, y in self.path)
+
+    @property
+    def corners(self) -> list[tuple[float, float]]:
+        """The closed shape."""
+        if self.free:
+            return [*self.path, self.start]
+        (x0, y0), (x1, y1) = self.start, self.path[-1]
+        return [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
 
 
 def paint(figure: Figure, draw: Draw | None, palette: Palette) -> Sequence[Dots]:
@@ -261,8 +277,3 @@ def paint(figure: Figure, draw: Draw | None, palette: Palette) -> Sequence[Dots]
         dots = draw(figure, palette) if draw is not None else ()
         dress(figure, palette)
     return dots
-
-
-def _pixels(dots: Dots) -> NDArray[np.float64]:
-    points = np.column_stack([np.asarray(dots.x, float), np.asarray(dots.y, float)])
-    return np.asarray(dots.axes.transData.transform(points), float)

@@ -26,12 +26,15 @@ class Column:
         Decimals of floating-point numbers.
     tooltip : str
         Meaning and unit of the numbers.
+    elastic : bool
+        Takes the room that the other columns leave, and gives it up first; for names.
     """
 
     name: str
     title: str = ""
     decimals: int = 3
     tooltip: str = ""
+    elastic: bool = False
 
 
 class FrameModel(QAbstractTableModel):

@@ -86,12 +86,15 @@ class FrameTable(QTableView):
         self.scrollTo(index)
 
     def fit_columns(self) -> None:
-        """Make every column wide enough for its heading and first rows."""
+        """Make every column wide enough for its heading and first rows; an elastic one fills the rest."""
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setResizeContentsPrecision(100)
         self.resizeColumnsToContents()
-        header.setStretchLastSection(True)
+        elastic = [i for i, column in enumerate(self._model.columns) if column.elastic]
+        header.setStretchLastSection(not elastic)
+        for i in elastic:
+            header.setSectionResizeMode(i, QHeaderView.ResizeMode.Stretch)
 
     def copy(self, everything: bool = False) -> None:
         """Copy the selected rows (or all) with headings, as text a spreadsheet understands."""
