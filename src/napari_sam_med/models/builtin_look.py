@@ -43,6 +43,8 @@ POINT_SCALES = (1.0, 0.35, 0.12)
 """Regions tried for a prompt without a box, over the longest side of the slice."""
 COARSE_GRID = 48
 """Cells on a side of the region grid of clicks alone; finer ones gained nothing on training slices."""
+BEHIND = 0.01
+"""By how much the predicted IoU of an alternative stays below that of the plain answer to a box."""
 SAME = 0.9
 """IoU above which two answers to a box are one."""
 FAR_OUTSIDE = -12.0
@@ -105,8 +107,8 @@ class Look:
     def boxes(self, prompts: list[Prompt]) -> list[list[_Found]]:
         """Each box is decoded on one region around it and the positive clicks: plainly, and from two guesses.
 
-        The guesses are the sides of Otsu's threshold in the box, offered as earlier answers; the network says which of
-        its answers it believes in.
+        The guesses are the sides of Otsu's threshold in the box, offered as earlier answers. What comes of them is an
+        alternative that never counts more than the plain answer: believing it gained nothing on training slices.
         """
         box, clicks = self._boxes(prompts), self._clicks(prompts)
         n = len(prompts)
@@ -120,7 +122,9 @@ class Look:
         roi2, box2, clicks2 = (t.repeat_interleave(2, 0) for t in (roi, box, clicks))
         guessed = self._answer(roi2, self._maps(roi2, box2, clicks2, guess))
         logits = torch.cat([plain.logits, guessed.logits.unflatten(0, (n, 2)).flatten(1, 2)], 1)
-        iou = torch.cat([plain.iou, guessed.iou.unflatten(0, (n, 2)).flatten(1, 2)], 1)
+        most = plain.iou.amax(1, keepdim=True) - BEHIND
+        others = torch.minimum(guessed.iou.unflatten(0, (n, 2)).flatten(1, 2), most).clamp_min(0)
+        iou = torch.cat([plain.iou, others], 1)
         return [_different(*each) for each in zip(logits, iou, roi, strict=True)]
 
     def again(self, prompts: list[Prompt]) -> list[list[_Found]]:
