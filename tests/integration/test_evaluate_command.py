@@ -73,7 +73,7 @@ def test_scores_summary_run_and_figures_are_written(files, loaded, tmp_path, cap
     assert (box["dice"] == 1).all()
 
     info = json.loads((out / "run.json").read_text())
-    assert info["models"] == {"fake": "fake-1", "ellipse": "ellipse-1"}
+    assert info["models"] == {"builtin": "fake-1", "ellipse": "ellipse-1"}
     assert (info["n_rows"], info["n_errors"], info["stopped"]) == (60, 0, False)
     assert list(info["windows"]) == ["scan.v2"]
     assert (out / "summary.csv").is_file()

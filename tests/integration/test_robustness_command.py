@@ -79,7 +79,7 @@ def test_rows_means_calibration_run_and_figures_are_written(files, model, tmp_pa
     calibrated = pd.read_csv(out / "robustness_calibration.csv")
     assert set(calibrated["rows"]) == {"unchanged", "changed"}
     info = json.loads((out / "robustness.json").read_text())
-    assert info["models"] == {"fake": "fake-1"}
+    assert info["models"] == {"builtin": "fake-1"}
     assert (info["n_rows"], info["n_errors"], info["stopped"]) == (N_ROWS, 0, False)
     assert info["intervals_over"] == "slice"
     assert info["config"]["degradations"] == {"blur": [1, 2]}

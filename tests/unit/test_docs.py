@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
 from napari_sam_med.cli.app import app
 from napari_sam_med.core.windowing import CT_PRESETS, WINDOW_NAMES
@@ -36,6 +37,23 @@ def test_every_command_has_a_chapter():
     headings = " ".join(re.findall(r"^## (.*)$", text("docs/cli.md"), re.MULTILINE))
     commands = {c.name for c in app.registered_commands} | {g.name for g in app.registered_groups}
     assert {c for c in commands if c not in headings} == set()
+
+
+def test_commands_in_examples_have_their_options():
+    click_group = typer.main.get_command(app)
+    checked = 0
+    for path in DOCUMENTS:
+        for block in re.findall(r"```sh\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = line.split("#")[0].split()
+                if words[:1] != ["napari-sam-med"] or len(words) < 2 or words[1] not in click_group.commands:
+                    continue
+                command = click_group.commands[words[1]]
+                known = {option for parameter in command.params for option in parameter.opts}
+                used = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+                assert used <= known, (path.name, line)
+                checked += len(used)
+    assert checked > 10
 
 
 def test_keys():

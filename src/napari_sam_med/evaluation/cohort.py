@@ -51,6 +51,10 @@ def read_cohort(path: Path, channel: int = 0) -> tuple[Case, ...]:
     if path.is_dir():
         return _read_folder(path, channel)
     if path.suffix.lower() in {".csv", ".tsv", ".txt"} and path.is_file():
+        if channel:
+            raise InputError(
+                f"{path.name} names the images itself; a channel is chosen of an nnU-Net folder alone."
+            )
         return _read_manifest(path)
     if not path.exists():
         raise InputError(f"There is no dataset {path}; give an nnU-Net folder or a CSV file.")

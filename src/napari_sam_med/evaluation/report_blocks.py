@@ -174,7 +174,8 @@ def number(value: Any, digits: int = 3) -> str:
         return NOTHING
     if np.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value:.{digits}f}".replace("-", "−")
+    # + 0.0 makes a rounded -0 a 0
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def signed(value: Any, digits: int = 3) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from napari_sam_med.evaluation.report_blocks import (
+    NOTHING,
     ONE_VOLUME,
     Block,
     Bullets,
@@ -130,27 +131,24 @@ def gap_section(data: ReportData, maker: Maker) -> Section | None:
     gaps = oracle_gap(data.scored)
     if gaps.empty:
         return None
+    several = data.n_volumes > 1  # over the slices of one volume an interval would promise too much
     rows = [
         [
             Cell(str(row["model"])),
             Cell(str(row["strategy"])),
             Cell(number(row["score"])),
             Cell(number(row["oracle"])),
-            Cell(signed(row["gap"]), excludes_zero(row["gap_low"], row["gap_high"])),
-            Cell(interval(row["gap_low"], row["gap_high"], plus=True)),
+            Cell(signed(row["gap"]), several and excludes_zero(row["gap_low"], row["gap_high"])),
+            Cell(interval(row["gap_low"], row["gap_high"], plus=True) if several else NOTHING),
             Cell(f"{int(row['n_valid'])}"),
         ]
         for row in records(gaps)
     ]
-    drawn = {"volume": "volumes", "slice": "slices of the one volume, so it says nothing of other volumes"}
-    note = (
-        f"Every object in a slice counts once. The interval is a bootstrap over "
-        f"{drawn[str(gaps['cluster'].iloc[0])]}."
-    )
+    note = "Every object in a slice counts once. "
+    note += "The interval is a bootstrap over volumes; bold: it leaves out zero." if several else ONE_VOLUME
     text = (
-        "The oracle picks the candidate that fits the truth best, which no user can: the gap is what a "
-        "perfect guess of "
-        "quality would still gain."
+        "The oracle picks the candidate that fits the truth best, which no user can: the gap is what a perfect guess "
+        "of quality would still gain."
     )
     columns = ["Model", "Strategy", "Score", "Oracle", "Gap", "95 % interval", "n"]
     caption = "Mean Dice by the two rules, and the gap between them."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,14 +128,15 @@ def correlations_figure(table: pd.DataFrame, partly: bool) -> Figure:
 
 
 @mpl.rc_context(_LOOK)
-def factors_figure(table: pd.DataFrame, factors: Sequence[str]) -> Figure:
-    """Dice against every factor; `table` is of one model, strategy and rule."""
+def factors_figure(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """Dice against every factor in `titles`; `table` is of one model, strategy and rule."""
+    factors = list(titles)
     n_lines = -(-len(factors) // 3)
     figure = _figure(_WIDTH, 2.6 * n_lines, space=0.14)
     grid = figure.subplots(n_lines, 3, squeeze=False, sharey=True).ravel()
     for k, (ax, factor) in enumerate(zip(grid, factors, strict=False)):
         draw_factor(ax, table, factor, trend=True)
-        ax.title.set_fontsize(8)
+        ax.set_title(titles[factor], fontsize=8)
         if k % 3:
             ax.set_ylabel("")
     for ax in grid[len(factors) :]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -69,21 +71,24 @@ def factors_section(data: ReportData, maker: Maker) -> Section | None:
         )
         blocks.append(Paragraph(why, "note"))
     what = "Partial Spearman correlation" if partly else "Spearman's correlation"
-    caption = (
-        f"{what} of Dice with each factor, {data.model}, rule {data.rule}. Lines are 95 % intervals from a bootstrap "
-        "over volumes; a filled dot's interval leaves out zero."
-    )
+    caption = f"{what} of Dice with each factor, {data.model}, rule {data.rule}."
+    if data.n_volumes > 1:
+        caption += " Lines are 95 % intervals from a bootstrap over volumes; a filled dot's interval leaves out zero."
     alt = f"Dots with intervals around a line at zero: a line for each factor, a colour for each of {listing(drawn)}."
     if shown["rho"].notna().any():
         blocks.append(maker.picture(correlations_figure(shown, partly), "factors_rho", caption, alt))
     blocks.append(_factor_table(data, maker, shown, found, drawn, partly))
     for strategy in drawn[:2]:
-        figure = factors_figure(data.rows(data.rule, data.model, strategy), factors)
+        own_rows = records(shown[(shown["strategy"] == strategy) & shown["rho"].notna()])
+        if not own_rows:
+            continue
+        titles = {row["factor"]: _numbers_of(row, partly) for row in own_rows}
+        figure = factors_figure(data.rows(data.rule, data.model, strategy), titles)
         caption = (
             f"Dice against each factor, {data.model}, {_strategy(strategy)}, rule {data.rule}; each dot "
             "is an object in a slice. The line joins medians of parts of equal size."
         )
-        alt = f"Scatter plots of Dice against {len(factors)} factors, each with Spearman's rho and n above."
+        alt = f"Scatter plots of Dice against {len(titles)} factors, each with its rho above."
         blocks.append(maker.picture(figure, f"factors_{strategy}", caption, alt))
     blocks.append(Definitions([(_factor_title(name), FACTORS.get(name).meaning) for name in factors]))
     blocks += _vessels(data)
@@ -123,6 +128,16 @@ def _factor_table(
         note += f" Without partial ρ: {'; '.join(sorted(why))}."
     caption = f"Spearman's ρ and partial ρ of Dice with each factor, {data.model}, rule {data.rule}."
     return maker.table(caption, columns, [Group("", rows)], every, "factors", note)
+
+
+def _numbers_of(row: dict[str, Any], partly: bool) -> str:
+    """Rho, partial rho and n of a factor; the interval is that of the partial one where it is known."""
+    low, high = ("partial_low", "partial_high") if partly else ("low", "high")
+    bounds = interval(row[low], row[high], 2, plus=True)
+    within = "" if bounds == NOTHING else f" ({bounds})"
+    rho, partial = f"ρ {signed(row['rho'], 2)}", f"partial {signed(row['partial_rho'], 2)}"
+    words = [rho, partial + within] if partly else [rho + within, partial]
+    return ", ".join([*words, f"n = {int(row['n_valid'])}"])
 
 
 def _findings(table: pd.DataFrame, partly: bool, model: str, strategy: str) -> str:

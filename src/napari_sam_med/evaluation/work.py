@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from napari_sam_med.core.volume import AXES
 from napari_sam_med.evaluation.atlas import Atlas, Failure
-from napari_sam_med.evaluation.config import Case, EvaluationConfig
+from napari_sam_med.evaluation.config import Case, EvaluationConfig, shown_name
 from napari_sam_med.evaluation.journal import CasePlan
 from napari_sam_med.evaluation.opened import OpenCase, Unit, open_case
 from napari_sam_med.evaluation.rows import ScoreRow
@@ -85,7 +85,7 @@ class Models:
         from napari_sam_med.models import load_model
 
         session = Session(load_model(model, self._device), EmbeddingCache.default())
-        self.fingerprints[session.model.name] = session.model.fingerprint
+        self.fingerprints[shown_name(model)] = session.model.fingerprint  # as its rows call it
         return session
 
 

@@ -67,7 +67,7 @@ def scatter(
         axes.legend(loc="best", frameon=False, labelcolor=colors.text, markerscale=6 / size**0.5)
         shown = pd.concat([part for _, part in shown.groupby(group, sort=False)])
     if trend:
-        across, medians = running_median(shown[x].to_numpy(float), shown[y].to_numpy(float))
+        across, medians = running_median(shown[x].to_numpy(float), shown[y].to_numpy(float), 6)
         if len(across) > 1:
             axes.plot(across, medians, color=colors.accent, linewidth=2, zorder=3)
     axes.set_xlabel(x_label or x, color=colors.text)

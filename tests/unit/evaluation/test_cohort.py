@@ -150,6 +150,13 @@ def test_manifest_with_quotes_and_old_line_ends(tmp_path):
         assert (one.id, one.image.name, two.image.name) == ("a, left", "x, y.nii", 'q"uoted.nii')
 
 
+def test_a_manifest_has_no_channels(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("case,image,labels\na,x,y\n")
+    with pytest.raises(InputError, match="channel"):
+        read_cohort(path, channel=1)
+
+
 def test_names_with_a_tilde(tmp_path):
     path = tmp_path / "list.csv"
     path.write_text("case,image,labels\na,~scan.nii,~/truth.nii\n")

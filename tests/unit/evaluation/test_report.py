@@ -93,7 +93,9 @@ def _quick(monkeypatch):
     """Fewer samples and panels, but for the one report of the module, which is made before this."""
     monkeypatch.setattr(report_tables, "N_FACTOR_SAMPLES", 20)
     drawn = report_reasons.factors_figure
-    monkeypatch.setattr(report_reasons, "factors_figure", lambda table, factors: drawn(table, factors[:1]))
+    monkeypatch.setattr(
+        report_reasons, "factors_figure", lambda table, titles: drawn(table, dict(list(titles.items())[:1]))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -254,6 +256,7 @@ def test_one_volume_has_no_interval_and_says_so(tmp_path):
     assert "no interval can be given" in page.text
     assert {row[3] for row in page.table("Dice by slice")[1:] if len(row) > 1} == {"–"}
     assert {row[3] for row in page.table("Dice by volume")[1:] if len(row) > 1} == {"–"}
+    assert {row[5] for row in page.table("the gap between them")[1:]} == {"–"}
 
 
 @pytest.mark.parametrize("strategy", ["S5", "clicks", "S1"])

@@ -11,6 +11,7 @@ from napari_sam_med.evaluation.robustness import iter_pair_robustness
 from napari_sam_med.evaluation.robustness_config import RobustnessConfig
 from napari_sam_med.evaluation.robustness_rows import COLUMNS, lab_table, read_lab_table
 from napari_sam_med.evaluation.runner import iter_pair_scores
+from napari_sam_med.inference.everything import EverythingSettings
 from napari_sam_med.inference.session import Session
 
 
@@ -149,7 +150,8 @@ def test_baselines_take_part_where_there_is_a_box():
 
 
 def test_strategies_of_several_prompts_can_only_be_degraded():
-    settings = config(("S1", "boxes", "clicks"), ("jitter", "padding", "degradation"))
+    quick = {"degradations": (("blur", (1.0,)),), "everything": EverythingSettings(points_per_side=8)}
+    settings = config(("S1", "boxes", "clicks"), ("jitter", "padding", "degradation"), **quick)
     assert {s.lab for name in ("S1", "boxes", "clicks") for s in settings.steps(name)} == {"degradation"}
     assert {r.error for r in lab(settings)} == {""}
 
