@@ -264,7 +264,7 @@ def test_the_prompt_the_kinds_of_error_and_the_boundary_are_shown(panel, scene, 
     assert layer.data.shape == (1, *truth.shape)
     assert layer.translate[0] == pytest.approx(scene.truth.translate[0] + row["slice"] * scene.truth.scale[0])
     assert np.nanmin(layer.data) >= 0
-    assert "boundary +" in panel.overlay_bar.legend.text()
+    assert "Boundary +0.0 to +" in panel.overlay_bar.boundary.text()
     panel.overlay_bar.boundary.click()
     assert "Boundary error (mm)" not in scene.viewer.layers
 
