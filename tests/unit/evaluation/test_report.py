@@ -303,6 +303,7 @@ def test_a_killed_run_gives_a_partial_report(tmp_path):
     page = Page(made.html)
     assert "Not complete" in page.text
     assert "Still to be scored: 7 slices" in page.text
+    assert "had not opened is not known" in page.text
     assert "48 rows" in made.partial
     assert ["builtin", "builtin-0123456789abcdef-p1"] in page.table("Models.")
     assert ["max slices", "4"] in page.table("Settings")
