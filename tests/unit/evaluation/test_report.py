@@ -427,6 +427,7 @@ def test_rows_of_the_robustness_lab_are_reported(tmp_path, place):
         ["The first point moves", "S2", "10-20 px"],
         ["Each edge of the box moves", "S5", "10-20 px"],
     ]
+    assert "lab was not finished" in page.text  # it left no robustness.json
     assert numbers(rows[0][3]) == [0.51]
     assert numbers(rows[0][4]) == [-0.3]
 
