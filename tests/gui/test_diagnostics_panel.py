@@ -18,6 +18,7 @@ from scipy.stats import spearmanr
 
 from fixtures.evaluate_scene import make_scene, small_volumes
 from fixtures.fake_segmenter import FakeSegmenter
+from napari_sam_med.core.errors import InputError
 from napari_sam_med.core.prompt import tight_box
 from napari_sam_med.evaluation.config import EvaluationConfig
 from napari_sam_med.evaluation.runner import iter_pair_scores
@@ -28,6 +29,7 @@ from napari_sam_med.gui.app import make_diagnostics_widget
 from napari_sam_med.gui.layers import slice_position
 from napari_sam_med.gui.state import workspace_for
 from napari_sam_med.gui.widgets.diagnostics_overlay import outlines
+from napari_sam_med.gui.widgets.diagnostics_statistics import Statistics
 from napari_sam_med.gui.widgets.diagnostics_table import known_factors
 from napari_sam_med.gui.widgets.evaluate_scores import MaskKey, MaskStore, Scores, board_of
 from napari_sam_med.gui.widgets.figure_theme import palette_of
@@ -264,7 +266,7 @@ def test_the_prompt_the_kinds_of_error_and_the_boundary_are_shown(panel, scene, 
     assert layer.data.shape == (1, *truth.shape)
     assert layer.translate[0] == pytest.approx(scene.truth.translate[0] + row["slice"] * scene.truth.scale[0])
     assert np.nanmin(layer.data) >= 0
-    assert "boundary +" in panel.overlay_bar.legend.text()
+    assert "Boundary +0.0 to +" in panel.overlay_bar.boundary.text()
     panel.overlay_bar.boundary.click()
     assert "Boundary error (mm)" not in scene.viewer.layers
 
@@ -348,6 +350,39 @@ def test_layers_that_are_gone_are_said_in_words(panel, scene):
     scene.viewer.layers.clear()
     panel.show_row(0)
     assert "⚠" in panel.message.text
+
+
+def test_overlay_layers_taken_away_by_hand_come_back_with_the_next_row(panel, scene):
+    panel.overlay_bar.boundary.setChecked(True)
+    panel.show_row(0)
+    for name in ("Errors", "Outlines", "Boundary error (mm)"):
+        scene.viewer.layers.remove(name)
+    panel.show_row(1)
+    assert {"Errors", "Outlines", "Boundary error (mm)"} <= {layer.name for layer in scene.viewer.layers}
+    scene.truth.name = "renamed"
+    panel.show_row(2)
+    assert "Dice" in panel.message.text
+    assert "⚠" not in panel.message.text
+    scene.viewer.layers.remove(scene.prediction)  # hidden by the overlay when it goes
+    panel.hide_overlay()
+    assert scene.truth.visible
+    assert not {"Errors", "Outlines", "Boundary error (mm)"} & {layer.name for layer in scene.viewer.layers}
+
+
+def test_a_statistic_that_fails_is_said_and_can_be_asked_again(qtbot):
+    told = []
+    statistics = Statistics()
+    statistics.failed.connect(told.append)
+
+    def steps():
+        raise InputError("Nothing to count.")
+        yield
+
+    for times in (1, 2):
+        assert statistics.ask("key", steps) is None
+        qtbot.waitUntil(lambda times=times: len(told) == times, timeout=10_000)
+        assert not statistics.busy
+    assert set(told) == {"Nothing to count."}
 
 
 def test_failed_rows_are_neither_plotted_nor_listed(panel, scores):

@@ -18,6 +18,7 @@ from napari_sam_med.core.geometry import volume_from_source
 from napari_sam_med.core.prompt import tight_box
 from napari_sam_med.gui.app import make_diagnostics_widget, make_evaluate_widget
 from napari_sam_med.gui.layers import add_labels, slice_position
+from napari_sam_med.gui.settings import Settings
 from napari_sam_med.gui.state import workspace_for
 from napari_sam_med.gui.widgets.evaluate_scores import MaskKey, board_of
 from napari_sam_med.inference.worker import ModelWorker
@@ -202,6 +203,24 @@ def test_a_model_that_cannot_be_loaded_is_said_in_words(make_napari_viewer, qtbo
     finish(qtbot, panel)
     assert "⚠" in panel.message.text
     assert panel.scores is None
+
+
+def test_a_device_chosen_in_the_settings_counts_from_the_next_model(make_napari_viewer, monkeypatch, qtbot):
+    devices = []
+
+    def load(name, device):
+        devices.append(device)
+        return FakeSegmenter()
+
+    workspace = workspace_for(make_napari_viewer(), lambda tell: ModelWorker(tell, load=load))
+    for device in ("cpu", "mps"):
+        monkeypatch.setattr(
+            "napari_sam_med.gui.state.read_settings", lambda device=device: Settings(device=device)
+        )
+        workspace.load_model("builtin")
+        qtbot.waitUntil(lambda: workspace.model is not None, timeout=10_000)
+    assert devices == ["cpu", "mps"]
+    workspace.close()
 
 
 def test_nothing_to_evaluate_is_said_in_words(make_napari_viewer, qtbot):

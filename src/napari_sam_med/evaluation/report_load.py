@@ -184,6 +184,8 @@ def _partial(info: Mapping[str, Any], journal: Journal | None, whole: bool, n_sc
         return "The folder holds scores alone: its settings are not known, nor whether they are complete."
     left = [count(unfinished, "slice")] * bool(unfinished) + [count(waiting, "case")] * bool(waiting)
     what = f" Still to be scored: {' and '.join(left)}." if left else ""
+    if not whole:
+        what += " Whether there are cases that it had not opened is not known."
     return f"This run was interrupted; the report covers the {n_scored:,} rows that it had finished.{what}"
 
 

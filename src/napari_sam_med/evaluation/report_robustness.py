@@ -56,6 +56,10 @@ def robustness_section(data: ReportData, maker: Maker) -> Section | None:
     if n_errors:
         text += f" {count(n_errors, 'row')} of the lab failed and are left out."
     blocks: list[Block] = [Paragraph(text)]
+    if data.lab_info.get("stopped", True):
+        blocks.append(
+            Paragraph("The visit to the lab was not finished; these are the rows so far.", "warning")
+        )
     strategies = list(dict.fromkeys(own["strategy"]))
     for lab, part in own.groupby("lab", sort=False):
         caption = (

@@ -119,6 +119,7 @@ class Workspace:
     def load_model(self, name_or_file: str, device: str | None = None) -> int:
         """Ask the model thread to load a model; the answer is :attr:`model_changed` or :attr:`model_failed`."""
         self.cancel_model()
+        self.settings = read_settings()  # a device chosen meanwhile counts from now on
         number = self.next_number()
         self._loading = number
         self._before = (self.model, self.model_request) if self.model is not None else self._before

@@ -303,6 +303,7 @@ def test_a_killed_run_gives_a_partial_report(tmp_path):
     page = Page(made.html)
     assert "Not complete" in page.text
     assert "Still to be scored: 7 slices" in page.text
+    assert "had not opened is not known" in page.text
     assert "48 rows" in made.partial
     assert ["builtin", "builtin-0123456789abcdef-p1"] in page.table("Models.")
     assert ["max slices", "4"] in page.table("Settings")
@@ -427,6 +428,7 @@ def test_rows_of_the_robustness_lab_are_reported(tmp_path, place):
         ["The first point moves", "S2", "10-20 px"],
         ["Each edge of the box moves", "S5", "10-20 px"],
     ]
+    assert "lab was not finished" in page.text  # it left no robustness.json
     assert numbers(rows[0][3]) == [0.51]
     assert numbers(rows[0][4]) == [-0.3]
 

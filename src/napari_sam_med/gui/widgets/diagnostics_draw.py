@@ -97,7 +97,7 @@ def draw_correlations(
         axes, table, "title", "partial_rho", "partial_low", "partial_high",
         x_label="partial ρ with Dice", limits=(-1.05, 1.05), colors=colors(palette),
     )  # fmt: skip
-    axes.set_xticks([-1, -0.5, 0, 0.5, 1])
+    axes.set_xticks([-1, 0, 1])
     axes.tick_params(axis="y", length=0)
     axes.set_title(clusters_text(found, int(table["partial_n"].max())), loc="right")
     if chosen in names:

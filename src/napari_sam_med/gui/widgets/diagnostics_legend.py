@@ -33,53 +33,48 @@ class OverlayBar(QFrame):
         self.legend = QLabel(legend_html())
         self.legend.setWordWrap(True)  # the panel is never wider than its dock
         self.legend.setToolTip(legend_tooltip())
-        self.boundary = QCheckBox("Boundary")
+        self.boundary = QCheckBox("Boundary error")
         self.boundary.setToolTip(
             "Colour the prediction's outline by its distance to the truth's outline: blue outside, orange inside."
         )
         self.hide_button = QPushButton("Hide")
         self.hide_button.setToolTip("Take the overlay away and show the label layers again that it hid.")
         self.hide_button.clicked.connect(self.hide_asked)
-        buttons = QVBoxLayout()
-        buttons.setSpacing(2)
-        buttons.addWidget(self.boundary)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(6)
+        buttons.addWidget(self.boundary, 1)
         buttons.addWidget(self.hide_button)
-        line = QHBoxLayout(self)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.addWidget(self.legend, 1)
-        line.addLayout(buttons)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.legend)
+        column.addLayout(buttons)
         self.hide()
 
     def show_range(self, limits: tuple[float, float] | None) -> None:
         """Say how far the outline is off, inside and outside."""
-        self.legend.setText(legend_html(limits))
+        text = "Boundary error"
+        if limits is not None:
+            low, high = (f"{value:+.1f}".replace("-", "−") for value in limits)
+            text = f"Boundary {low} to {high} mm"
+        self.boundary.setText(text)
 
 
-def legend_html(boundary: tuple[float, float] | None = None) -> str:
-    """Colours of the overlay as lines of rich text, on a dark ground as in the image, for every theme.
-
-    Parameters
-    ----------
-    boundary : tuple of float, optional
-        Least and largest boundary error in mm, if it is shown.
-    """
+def legend_html() -> str:
+    """Colours of the overlay as lines of rich text, on a dark ground as in the image, for every theme."""
     areas = [("■", colour, NAMES[kind]) for kind, colour in ERROR_COLOURS.items()]
     lines = [
         ("○", TRUTH_COLOUR, "truth"),
         ("○", PREDICTION_COLOUR, "prediction"),
         ("+", PROMPT_COLOUR, "prompt"),
     ]
-    text = "<br>".join(
+    return "<br>".join(
         " ".join(
-            f"<span style='color:{colour}; background-color:#2b2b2b'>&nbsp;{mark}&nbsp;</span>&nbsp;{text}"
+            f"<span style='color:{colour}; background-color:#2b2b2b'>&nbsp;{mark}&nbsp;</span>&nbsp;{text}&nbsp;"
             for mark, colour, text in entries
         )
         for entries in (areas, lines)
     )
-    if boundary is None:
-        return text
-    low, high = (f"{value:+.1f}".replace("-", "−") for value in boundary)
-    return f"{text}<br>boundary {low} to {high} mm"
 
 
 def legend_tooltip() -> str:

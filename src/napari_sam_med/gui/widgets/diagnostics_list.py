@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QSpinBox, QVBoxLayout, QWidget
 
 from napari_sam_med.gui.widgets.diagnostics_table import worst, worst_columns
 from napari_sam_med.gui.widgets.evaluate_controls import row
@@ -39,6 +39,8 @@ class RowList(QWidget):
         self.clear_button.hide()
         self.table = FrameTable()
         self.table.setMinimumHeight(84)
+        # takes what room there is: its wish alone never makes the panel scroll
+        self.table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.table.setToolTip("Click a row to go to its slice.")
         self.table.row_chosen.connect(self._on_row)
         column = QVBoxLayout(self)

@@ -17,7 +17,7 @@ from napari_sam_med.gui.widgets.evaluate_jobs import PoolJob
 
 _MOST_KEPT = 50
 _N_SAMPLES = 1000
-_FEW_SAMPLES = 200
+_FEW_SAMPLES = 500
 _MANY_ROWS = 3000
 
 
@@ -65,7 +65,7 @@ class Statistics(QObject):
             self._asked = key
             self._job = PoolJob(steps, self)
             self._job.item.connect(lambda value: self._on_found(key, value))
-            self._job.failed.connect(self.failed)
+            self._job.failed.connect(lambda text: self._on_failed(key, text))
             self._job.start()
         return found
 
@@ -84,6 +84,11 @@ class Statistics(QObject):
         """Forget all results."""
         self.stop()
         self._kept.clear()
+
+    def _on_failed(self, key: Hashable, text: str) -> None:
+        if self._asked == key:
+            self._job, self._asked = None, None
+            self.failed.emit(text)
 
     def _on_found(self, key: Hashable, value: Found) -> None:
         if len(self._kept) >= _MOST_KEPT:

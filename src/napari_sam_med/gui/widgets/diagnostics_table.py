@@ -23,17 +23,15 @@ _SEVERAL = (
     Column("strategy", "Prompt", 0, "Simulated prompt."),
     Column("rule", "Rule", 0, "Which candidate counts."),
 )
-_MORE = (
-    Column("hd95_mm", "HD95", 1, f"{METRICS.get('hd95_mm').title}, in mm"),
-    Column("size_px", "Pixels", 0, FACTORS.get("size_px").meaning),
-)
+_DISTANCE = Column("hd95_mm", "HD95", 1, f"{METRICS.get('hd95_mm').title}, in mm")
+_ROOM = 2
+"""Columns that tell rows apart for which a narrow dock has room beside a distance."""
 
 
 def worst_columns(frame: pd.DataFrame) -> list[Column]:
     """Columns of the list of rows; what is the same in all of them is left out."""
     several = [column for column in _SEVERAL if column.name in frame and frame[column.name].nunique() > 1]
-    more = _MORE[: max(0, len(_MORE) - len(several))]  # a narrow dock has room for so many
-    return [_DICE, _SLICE, _OBJECT, *several, *more]
+    return [_DICE, _SLICE, _OBJECT, *several, *([_DISTANCE] if len(several) < _ROOM else [])]
 
 
 def known_factors(frame: pd.DataFrame) -> list[str]:

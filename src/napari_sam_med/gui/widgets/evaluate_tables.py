@@ -127,7 +127,7 @@ def simulation_levels(table: pd.DataFrame) -> list[Level]:
         "predicted_iou", "Model's IoU", 3, "IoU with the wanted object as the model itself predicts it."
     )
     # Dice stands before what identifies the row, so that a narrow dock shows it without scrolling
-    asked = [_MODEL, _PROMPT, _RULE] if table["model"].nunique() > 1 else [_PROMPT, _RULE]
+    asked = [_PROMPT, _MODEL, _RULE] if table["model"].nunique() > 1 else [_PROMPT, _RULE]
     rows = [_SLICE, _OBJECT, metrics[0], *asked, *metrics[1:], guess]
     if (table["error"] != "").any():
         rows.append(_ERROR)

@@ -145,6 +145,10 @@ class FigurePanel(QWidget):
             write_whole(target, lambda partial: figure.savefig(partial, dpi=200, format=kind))
         return target
 
+    def sizeHint(self) -> QSize:
+        """The least size: a figure grows into the room there is, and never makes a panel scroll for more."""
+        return QSize(self.canvas.minimumSize())
+
     def changeEvent(self, event: QEvent) -> None:
         """A new font or style asks for a redraw."""
         super().changeEvent(event)
