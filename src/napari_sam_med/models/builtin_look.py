@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -41,11 +42,12 @@ ENCODER_MAX = 512
 """Longest side of the image the encoder sees; the decoder still looks at the finer one."""
 POINT_SCALES = (1.0, 0.35, 0.12)
 """Regions tried for a prompt without a box, over the longest side of the slice."""
-COARSE_GRID = 48
+COARSE_GRID = 40
 """Cells on a side of the region grid of clicks alone; finer ones gained nothing on training slices."""
-SEED = 2
-"""Which of the three answers to clicks alone is looked at again on each scale. Found by trying: on training slices these
-second looks came out better than those of the answers with the highest predicted IoU."""
+GUESS_GRID = 48
+"""The same for the answers to a box that come from guesses."""
+SECOND_LOOKS = 5
+"""Answers to clicks alone that are looked at again closely."""
 BEHIND = 0.01
 """By how much the predicted IoU of an alternative stays below that of the plain answer to a box."""
 SAME = 0.9
@@ -121,10 +123,11 @@ class Look:
         unknown = torch.full((n, 1, grid, grid), float("nan"), device=self.device)
         maps = self._maps(roi, box, clicks, unknown)
         plain = self._answer(roi, maps)
-        guess = otsu_sides(maps).flatten(0, 1)[:, None]
+        guess = F.interpolate(otsu_sides(maps), (GUESS_GRID, GUESS_GRID), mode="area").flatten(0, 1)[:, None]
         roi2, box2, clicks2 = (t.repeat_interleave(2, 0) for t in (roi, box, clicks))
         guessed = self._answer(roi2, self._maps(roi2, box2, clicks2, guess))
-        logits = torch.cat([plain.logits, guessed.logits.unflatten(0, (n, 2)).flatten(1, 2)], 1)
+        fine = F.interpolate(guessed.logits, (grid, grid), mode="bilinear", align_corners=False)
+        logits = torch.cat([plain.logits, fine.unflatten(0, (n, 2)).flatten(1, 2)], 1)
         most = plain.iou.amax(1, keepdim=True) - BEHIND
         others = torch.minimum(guessed.iou.unflatten(0, (n, 2)).flatten(1, 2), most).clamp_min(0)
         iou = torch.cat([plain.iou, others], 1)
@@ -141,18 +144,39 @@ class Look:
         return _ranked(self._decode(roi, grid, box, clicks, known), roi)
 
     def search(self, prompts: list[Prompt]) -> list[list[_Found]]:
-        """Clicks alone: one answer on each of several scales, each looked at again closely."""
+        """Clicks alone: look on several scales, look again closely at five answers, keep the best three that differ.
+
+        The five are the last alternative of each scale and the two others believed most.
+        """
         box, clicks = self._boxes(prompts), self._clicks(prompts)
+        roi = torch.cat([self._scales(each) for each in clicks])
         n = len(POINT_SCALES)
-        source = torch.cat([self._scales(each) for each in clicks])
-        clicks, box = (t.repeat_interleave(n, 0) for t in (clicks, box))
-        p = torch.sigmoid(self._decode(source, COARSE_GRID, box, clicks).logits[:, SEED])
-        close = roi_of_mask(p > 0.5, source, clicks, box)
-        prev = resample(p[:, None], source, close)
+        output = self._decode(roi, COARSE_GRID, box.repeat_interleave(n, 0), clicks.repeat_interleave(n, 0))
+        p = torch.sigmoid(output.logits).flatten(0, 1)
+        n *= N_CANDIDATES
+        source = roi.repeat_interleave(N_CANDIDATES, 0)
+        fitted = roi_of_mask(p > 0.5, source, clicks.repeat_interleave(n, 0), box.repeat_interleave(n, 0))
+        scores = output.iou.reshape(len(prompts), n)
+        alternatives = list(range(N_CANDIDATES - 1, n, N_CANDIDATES))
+        chosen = []
+        for k, score in enumerate(scores):
+            others = score.clone()
+            others[alternatives] = -1.0
+            best = _distinct(others, fitted[k * n : (k + 1) * n], SECOND_LOOKS - len(alternatives))
+            chosen += [k * n + place for place in (*alternatives, *best)]
+        close = fitted[chosen]
+        prev = resample(p[chosen, None], source[chosen], close)
+        clicks, box = (t.repeat_interleave(SECOND_LOOKS, 0) for t in (clicks, box))
         second = self._decode(close, COARSE_GRID, box, clicks, prev)
-        best = second.iou.argmax(1)
-        found = [(second.logits[i, k], second.iou[i, k], close[i]) for i, k in enumerate(best)]
-        return [sorted(found[k : k + n], key=lambda f: -float(f[1])) for k in range(0, len(found), n)]
+        iou, best_k = second.iou.max(1)
+        found = []
+        for k in range(0, len(close), SECOND_LOOKS):
+            places = [
+                k + i for i in _distinct(iou[k : k + SECOND_LOOKS], close[k : k + SECOND_LOOKS], N_CANDIDATES)
+            ]
+            ranked = sorted(places, key=lambda i: -float(iou[i]))
+            found.append([(second.logits[i, best_k[i]], iou[i], close[i]) for i in ranked])
+        return found
 
     def finish(self, found: list[_Found], min_score: float | None) -> Candidates:
         """Bring region answers to the slice: masks on its own grid, logits on the working image."""
@@ -272,6 +296,26 @@ def _square(prev: Tensor) -> Tensor:
     size = max(prev.shape[-2:])
     index = torch.zeros(1, dtype=torch.long, device=prev.device)
     return sample_map(prev, index, roi_points(roi, size), (prev.shape[-2], prev.shape[-1]), "zeros")
+
+
+def _distinct(scores: Tensor, regions: Tensor, n: int) -> list[int]:
+    """Indices of the `n` best scores whose regions differ; the best of the rest fill up."""
+    order = [int(k) for k in torch.argsort(scores, descending=True, stable=True)]
+    chosen: list[int] = []
+    for k in order:
+        if all(_overlap(regions[k], regions[c]) < 0.7 for c in chosen):
+            chosen.append(k)
+        if len(chosen) == n:
+            return chosen
+    return chosen + [k for k in order if k not in chosen][: n - len(chosen)]
+
+
+def _overlap(a: Tensor, b: Tensor) -> float:
+    """IoU of two regions."""
+    low = torch.maximum(a[:2] - a[2:], b[:2] - b[2:])
+    high = torch.minimum(a[:2] + a[2:], b[:2] + b[2:])
+    both = float((high - low).clamp_min(0).prod())
+    return both / (4 * float(a[2:].prod()) + 4 * float(b[2:].prod()) - both)
 
 
 _Work = Callable[[Look, list[Prompt]], list[list[_Found]]]
