@@ -1,26 +1,27 @@
-"""Which factors the overview of the Diagnostics panel has room for."""
+"""Which factors the partial correlations of the Diagnostics panel have room for."""
 
+import pandas as pd
 import pytest
 
 pytest.importorskip("qtpy")
 
-from napari_sam_med.evaluation.statistics import Correlation
-from napari_sam_med.gui.widgets.diagnostics_draw import OVERVIEW_BARS, strongest
+from napari_sam_med.gui.widgets.diagnostics_draw import MOST_FACTORS, strongest
 
 
-def correlation(rho):
-    return Correlation(rho, 20, 0.5)
+def table(rhos):
+    return pd.DataFrame({"factor": list(rhos), "partial_rho": list(rhos.values())})
 
 
 def test_the_strongest_factors_are_shown_and_the_chosen_one_always():
-    table = {f"f{i}": correlation((-1) ** i * i / 20) for i in range(12)}
-    table["constant"] = correlation(float("nan"))
-    assert strongest(table, None) == [f"f{i}" for i in range(6, 12)]
-    with_chosen = strongest(table, "constant")
-    assert with_chosen == [*(f"f{i}" for i in range(7, 12)), "constant"]
-    assert len(with_chosen) == OVERVIEW_BARS
+    rhos = {f"f{i}": (-1) ** i * i / 20 for i in range(14)}
+    found = table({**rhos, "constant": float("nan")})
+    shown = strongest(found, None)
+    assert set(shown) == {f"f{i}" for i in range(14 - MOST_FACTORS, 14)}
+    with_chosen = strongest(found, "f0")
+    assert "f0" in with_chosen
+    assert len(with_chosen) == MOST_FACTORS
+    assert set(with_chosen) - {"f0"} == {f"f{i}" for i in range(15 - MOST_FACTORS, 14)}
 
 
-def test_few_factors_are_all_shown_in_their_order():
-    table = {"b": correlation(0.1), "a": correlation(-0.9)}
-    assert strongest(table, "a") == ["b", "a"]
+def test_few_factors_are_all_shown():
+    assert strongest(table({"b": 0.1, "a": -0.9}), "a") == ["a", "b"]
