@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import pandas as pd
 
 from napari_sam_med.evaluation.figures import metric_label
@@ -133,7 +136,10 @@ def overlap_section(data: ReportData, maker: Maker) -> Section:
     return Section("overlap", "How well the masks fit", blocks, 3)
 
 
-def _slice_table(data: ReportData, maker: Maker, means: pd.DataFrame) -> Table:
+def _groups_of_rules(
+    data: ReportData, means: pd.DataFrame, more: Callable[[Mapping[str, Any]], list[Cell]]
+) -> list[Group]:
+    """Model, strategy, mean and interval, then `more` cells of each row; a group a rule, its best mean in bold."""
     groups = []
     for rule in data.rules:
         part = means[means["rule"] == rule]
@@ -144,13 +150,24 @@ def _slice_table(data: ReportData, maker: Maker, means: pd.DataFrame) -> Table:
                 Cell(row["strategy"]),
                 Cell(f"{number(row['mean'])} ({number(row['sd'])})", bool(row["mean"] == best)),
                 Cell(interval(row["low"], row["high"])),
-                Cell(f"{number(row['median'])} [{number(row['q1'])}, {number(row['q3'])}]"),
-                Cell(f"{int(row['n_valid'])}"),
-                Cell(f"{int(row['n_volumes'])}"),
+                *more(row),
             ]
             for row in records(part)
         ]
         groups.append(Group(f"Rule {rule}", rows))
+    return groups
+
+
+def _slice_table(data: ReportData, maker: Maker, means: pd.DataFrame) -> Table:
+    groups = _groups_of_rules(
+        data,
+        means,
+        lambda row: [
+            Cell(f"{number(row['median'])} [{number(row['q1'])}, {number(row['q3'])}]"),
+            Cell(f"{int(row['n_valid'])}"),
+            Cell(f"{int(row['n_volumes'])}"),
+        ],
+    )
     columns = [
         "Model",
         "Strategy",
@@ -175,23 +192,15 @@ def _slice_table(data: ReportData, maker: Maker, means: pd.DataFrame) -> Table:
 
 
 def _volume_table(data: ReportData, maker: Maker, means: pd.DataFrame) -> Table:
-    groups = []
-    for rule in data.rules:
-        part = means[means["rule"] == rule]
-        best = part["mean"].max()
-        rows = [
-            [
-                Cell(row["model"]),
-                Cell(row["strategy"]),
-                Cell(f"{number(row['mean'])} ({number(row['sd'])})", bool(row["mean"] == best)),
-                Cell(interval(row["low"], row["high"])),
-                Cell(f"{number(row['worst'])} to {number(row['best'])}"),
-                Cell(f"{int(row['n_volumes'])}"),
-                Cell(f"{int(row['n_objects'])}"),
-            ]
-            for row in records(part)
-        ]
-        groups.append(Group(f"Rule {rule}", rows))
+    groups = _groups_of_rules(
+        data,
+        means,
+        lambda row: [
+            Cell(f"{number(row['worst'])} to {number(row['best'])}"),
+            Cell(f"{int(row['n_volumes'])}"),
+            Cell(f"{int(row['n_objects'])}"),
+        ],
+    )
     columns = [
         "Model",
         "Strategy",
