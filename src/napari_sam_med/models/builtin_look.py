@@ -146,12 +146,14 @@ class Look:
     def search(self, prompts: list[Prompt]) -> list[list[_Found]]:
         """Clicks alone: look on several scales, look again closely at five answers, keep the best three that differ.
 
-        The five are the last alternative of each scale and the two others believed most.
+        The first look sees the first positive click alone and the second all of them, as in training. The five are the
+        last alternative of each scale and the two others believed most.
         """
         box, clicks = self._boxes(prompts), self._clicks(prompts)
         roi = torch.cat([self._scales(each) for each in clicks])
         n = len(POINT_SCALES)
-        output = self._decode(roi, COARSE_GRID, box.repeat_interleave(n, 0), clicks.repeat_interleave(n, 0))
+        first = _first_positive(clicks).repeat_interleave(n, 0)
+        output = self._decode(roi, COARSE_GRID, box.repeat_interleave(n, 0), first)
         p = torch.sigmoid(output.logits).flatten(0, 1)
         n *= N_CANDIDATES
         source = roi.repeat_interleave(N_CANDIDATES, 0)
@@ -267,6 +269,12 @@ def _ranked(output: Output, roi: Tensor) -> list[list[_Found]]:
         [(logits[k], iou[k], region) for k in ranks]
         for logits, iou, region, ranks in zip(output.logits, output.iou, roi, order, strict=True)
     ]
+
+
+def _first_positive(clicks: Tensor) -> Tensor:
+    """The first positive of the clicks (P, N, 3) alone, (P, 1, 3)."""
+    first = (clicks[:, :, 2] > 0).float().argmax(1)
+    return clicks[torch.arange(len(clicks), device=clicks.device), first][:, None]
 
 
 def _different(logits: Tensor, iou: Tensor, roi: Tensor) -> list[_Found]:

@@ -7,6 +7,7 @@ from napari_sam_med.core.prompt import Prompt, tight_box
 from napari_sam_med.core.result import BatchSegmenter, Segmenter
 from napari_sam_med.models.builtin import BuiltinSegmenter, load_builtin, weights_path
 from napari_sam_med.models.builtin_file import read_weights, save_weights
+from napari_sam_med.models.builtin_look import Look
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 from napari_sam_med.models.builtin_roi import (
     PromptBatch,
@@ -246,3 +247,24 @@ def test_shipped_model_does_not_fill_a_loose_box(builtin):
     found = builtin.decode(builtin.encode(image), Prompt.from_box((32, 38, 88, 94)))
     mask = found.masks[found.best]
     assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.88
+
+
+def test_several_clicks_are_looked_at_after_the_first_positive_one(random_model, monkeypatch):
+    seen = []
+    decode = Look._decode
+
+    def spy(self, roi, grid, box, clicks, prev=None):
+        seen.append((clicks.clone(), prev is not None))
+        return decode(self, roi, grid, box, clicks, prev)
+
+    monkeypatch.setattr(Look, "_decode", spy)
+    image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    prompt = Prompt.from_points([[5, 5], [30, 30], [40, 40]], [0, 1, 1])
+    random_model.decode(random_model.encode(image), prompt)
+    (first, had_answer), (second, has_answer) = seen
+    assert not had_answer
+    assert has_answer
+    assert first.shape[1] == 1
+    assert (first[..., 2] == 1).all()
+    assert (second[..., 2] != 0).sum(1).eq(3).all()
+    assert torch.allclose(first[0, 0], second[0, 1])
