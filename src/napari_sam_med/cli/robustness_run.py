@@ -46,9 +46,7 @@ def run_robustness(config: RobustnessConfig, folder: Path, device: str = "auto")
         if store.n_kept:
             console.err().print(f"Going on from an earlier start: {store.n_kept} rows are there already.")
         if store.set_aside:
-            console.warn(
-                f"The folder held results of other settings; they were moved into {store.set_aside}."
-            )
+            console.warn(store.why_aside)
         try:
             follow(LabRun(config, store, Models(device)).steps())
             stopped = False

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam_med.core.errors import OutputError
+from napari_sam_med.evaluation.config import EvaluationConfig
 from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.inference.slices import SliceImage
 
@@ -210,6 +211,11 @@ def load_failures(folder: Path) -> list[Failure]:
         except (OSError, ValueError, KeyError, TypeError, EOFError):
             continue
     return sorted(found, key=lambda f: _order(f, f.dice))
+
+
+def atlas_rule(config: EvaluationConfig) -> str:
+    """The rule whose failures are shown: what a user gets, where it is among the rules."""
+    return "score" if "score" in config.rules else config.rules[0]
 
 
 def merge(atlas: Atlas, failures: Iterable[Failure]) -> None:

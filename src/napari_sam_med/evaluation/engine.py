@@ -59,7 +59,7 @@ class Run:
         return self._alone() if executor is None else self._shared(executor)
 
     def _waiting(self) -> Iterator[Case]:
-        return (case for case in self.config.cases if self.store.known_plan(case.id) is None)
+        return (case for case in self.config.cases if not self.store.done(case.id))
 
     def _alone(self) -> Generator[Step]:
         worker = Worker(self.config, self.device)

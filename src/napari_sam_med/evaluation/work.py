@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from napari_sam_med.core.volume import AXES
-from napari_sam_med.evaluation.atlas import Atlas, Failure
+from napari_sam_med.evaluation.atlas import Atlas, Failure, atlas_rule
 from napari_sam_med.evaluation.config import Case, EvaluationConfig, shown_name
 from napari_sam_med.evaluation.journal import CasePlan
 from napari_sam_med.evaluation.opened import OpenCase, Unit, open_case
@@ -137,11 +137,6 @@ def plan_of(opened: OpenCase) -> CasePlan:
         for target in opened.plan.targets
     }
     return CasePlan(units, opened.facts)
-
-
-def atlas_rule(config: EvaluationConfig) -> str:
-    """The rule whose failures are shown: what a user gets, where it is among the rules."""
-    return "score" if "score" in config.rules else config.rules[0]
 
 
 _lock = threading.Lock()

@@ -56,9 +56,15 @@ def decode(
     net: BuiltinNet, features: Tensor, levels: list[Tensor], prompts: PromptBatch, grid: int
 ) -> Output:
     """Run the decoder for a batch of prompts."""
-    maps = prompt_maps(levels, prompts, grid)
+    return decode_maps(net, features, prompts, prompt_maps(levels, prompts, grid))
+
+
+def decode_maps(net: BuiltinNet, features: Tensor, prompts: PromptBatch, maps: Tensor) -> Output:
+    """Run the decoder for prompts whose maps are drawn, (P, PROMPT_CHANNELS, R, R)."""
     extent = (features.shape[-2] * FEATURE_STRIDE, features.shape[-1] * FEATURE_STRIDE)
-    sampled = sample_map(features, prompts.image, roi_points(prompts.roi, grid // 4), extent, "zeros")
+    sampled = sample_map(
+        features, prompts.image, roi_points(prompts.roi, maps.shape[-1] // 4), extent, "zeros"
+    )
     return net.decoder(maps, sampled)
 
 
@@ -80,7 +86,8 @@ def two_looks(
     """
     features = net.encoder(pad_for_encoder(batch.images * 2 - 1))
     levels = pyramid(batch.images)
-    first = decode(net, features, levels, batch.prompts, grid)
+    maps = prompt_maps(levels, batch.prompts, grid)
+    first = decode_maps(net, features, batch.prompts, maps)
     target, area = target_on(batch, batch.prompts, grid)
     loss1, iou1 = training_loss(first, target, area)
     prompts = second_prompts(first, batch.prompts, target, grid, rng)
@@ -88,7 +95,6 @@ def two_looks(
         with torch.no_grad():
             between = decode(net, features, levels, prompts, grid)
         prompts = second_prompts(between, prompts, target_on(batch, prompts, grid)[0], grid, rng)
-    maps = prompt_maps(levels, batch.prompts, grid)
     prompts, weight = some_guesses(prompts, batch.prompts, maps, target, rng)
     second = decode(net, features, levels, prompts, grid)
     target2, area2 = target_on(batch, prompts, grid)

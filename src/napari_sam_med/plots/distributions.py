@@ -63,11 +63,16 @@ def box_by(
         if part_name is not None:
             axes.plot([], [], "s", color=face, alpha=0.6, label=str(part_name))
     labels = [f"{name}\nn = {_counts(counts[name])}" for name in names]
-    axes.set_xticks(range(len(names)), labels, color=colors.text)
-    axes.set_xlim(-0.6, len(names) - 0.4)
-    axes.set_ylabel(value_label or value, color=colors.text)
+    _finish_columns(axes, labels, value_label or value, title, colors)
     if group is not None:
         axes.legend(loc="best", frameon=False, labelcolor=colors.text)
+
+
+def _finish_columns(axes: Axes, labels: list[str], value_label: str, title: str, colors: Colors) -> None:
+    """Names below columns at 0, 1, ..., the value's name beside them, and a title if there is one."""
+    axes.set_xticks(range(len(labels)), labels, color=colors.text)
+    axes.set_xlim(-0.6, len(labels) - 0.4)
+    axes.set_ylabel(value_label, color=colors.text)
     if title:
         axes.set_title(title, color=colors.text)
 
@@ -176,13 +181,10 @@ def strip_by(
         )
         index += list(part.index)
     counts = finite[by].value_counts()
-    axes.set_xticks(range(len(names)), [f"{name}\nn = {counts[name]}" for name in names], color=colors.text)
-    axes.set_xlim(-0.6, len(names) - 0.4)
-    axes.set_ylabel(value_label or value, color=colors.text)
+    labels = [f"{name}\nn = {counts[name]}" for name in names]
+    _finish_columns(axes, labels, value_label or value, title, colors)
     if group is not None:
         axes.legend(loc="best", frameon=False, labelcolor=colors.text, markerscale=6 / size**0.5)
-    if title:
-        axes.set_title(title, color=colors.text)
     return index
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -61,6 +62,16 @@ def test_finished_slices_are_kept_and_half_done_ones_done_again(folder, files):
     with LabStore(folder, config(files)) as store:
         assert store.done("one")
         assert store.plans["one"].facts == PLAN.facts
+
+
+def test_rows_of_cases_that_are_not_asked_for_any_more_are_copied_first(folder, files):
+    start(folder, config(files))
+    whole = config(files).evaluation
+    other = RobustnessConfig(replace(whole, cases=(Case("two", *files),)))
+    with LabStore(folder, other) as store:
+        assert store.n_kept == 0
+        assert store.set_aside
+    assert read_lab_table(folder / store.set_aside / ROWS)["case"].unique().tolist() == ["one"]
 
 
 def test_rows_that_were_cut_off_are_left_out(folder, files):
