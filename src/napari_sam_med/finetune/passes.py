@@ -14,7 +14,7 @@ from napari_sam_med.finetune.samples import Sample
 from napari_sam_med.models.builtin_net import FEATURE_STRIDE, BuiltinNet, Output
 from napari_sam_med.models.builtin_roi import (
     PromptBatch,
-    otsu_sides,
+    guessed_sides,
     prompt_maps,
     pyramid,
     resample,
@@ -117,13 +117,13 @@ def two_looks(
 def some_guesses(
     prompts: PromptBatch, first: PromptBatch, maps: Tensor, target: Tensor, rng: np.random.Generator
 ) -> tuple[PromptBatch, Tensor]:
-    """`prompts`, half of the boxes in them replaced by the first look with one side of Otsu's threshold as guess.
+    """`prompts`, half of the boxes in them replaced by the first look with the bright or dark part of the box as guess.
 
     Also the weight (P,) of each prompt's masks in the loss: 0 after a bad guess. So the network learns to go where the
     guess points, to say how good that is, and its answers to different guesses stay different.
     """
     n = len(maps)
-    sides = otsu_sides(maps)
+    sides = guessed_sides(maps)
     found, wanted = sides > 0.5, target > 0.5
     iou = (found & wanted).sum((2, 3)) / (found | wanted).sum((2, 3)).clamp_min(1)
     better = iou.argmax(1)

@@ -21,6 +21,12 @@ PIECE_ODDS, UNITED_ODDS, ALL_ODDS = 0.4, 0.12, 0.02
 ALIKE = 15.0
 """Labels whose mean greys differ by no more (of 255) may be one target."""
 
+CRUMB = 0.04
+"""Pieces smaller than this share of the object are left out of it."""
+MOST_PIECES = 6
+FULL, FULL_ODDS = 0.62, 0.6
+"""Objects that fill more of their bounding box than this are kept with these odds: they are easy and many."""
+
 HIDDEN_ODDS = 0.08
 """An object with hardly any visible outline is kept with these odds."""
 
@@ -63,7 +69,9 @@ def make_sample(
     masks: list[NDArray[np.bool_]] = []
     for _ in range(3 * prompts):
         mask = _pick(rng, image, labels, unite)
-        if mask is not None and visible_share(image, mask) + HIDDEN_ODDS > rng.random():
+        if mask is None or visible_share(image, mask) + HIDDEN_ODDS <= rng.random():
+            continue
+        if _fill(mask) <= FULL or rng.random() < FULL_ODDS:
             masks.append(mask)
         if len(masks) == prompts:
             break
@@ -106,9 +114,27 @@ def _pick(
             mask = _with_alike(rng, image, labels, mask)
         elif unite and style < PIECE_ODDS + UNITED_ODDS + ALL_ODDS:
             mask = labels > 0
+        mask = _without_crumbs(mask)
         if MIN_PIXELS <= int(mask.sum()) <= MAX_SHARE * mask.size:
             return mask
     return None
+
+
+def _without_crumbs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The larger pieces of an object; nothing of one that is scattered into many."""
+    pieces, n = label(mask)
+    if n <= 1:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    large = sizes >= CRUMB * sizes.sum()
+    return large[pieces] if np.count_nonzero(large) <= MOST_PIECES else np.zeros_like(mask)
+
+
+def _fill(mask: NDArray[np.bool_]) -> float:
+    """Share of its bounding box that an object fills."""
+    rows, cols = np.nonzero(mask)
+    return len(rows) / float((np.ptp(rows) + 1) * (np.ptp(cols) + 1))
 
 
 def _with_alike(
@@ -139,9 +165,9 @@ def drawn_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.f
     height, width = box[2] - box[0], box[3] - box[1]
     sides = np.array([height, width, height, width], np.float32)
     style = rng.random()
-    if style < 0.45:
+    if style < 0.55:
         shift = np.zeros(4)
-    elif style < 0.7:
+    elif style < 0.75:
         shift = rng.uniform(0, 0.2, 4) * np.array([-1, -1, 1, 1])
     else:
         shift = rng.uniform(-0.1, 0.1, 4)

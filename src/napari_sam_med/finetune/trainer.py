@@ -132,7 +132,7 @@ def _start(config: TrainConfig, out: Path) -> _Run:
     widths = BuiltinConfig(config.encoder, config.features, config.decoder, config.fine_grid)
     net = BuiltinNet(widths)
     if config.init:
-        net.load_state_dict(read_weights(Path(config.init))[0].state_dict())
+        net.load_state_dict(read_weights(Path(config.init), grow=True)[0].state_dict())
     mean = BuiltinNet(widths)
     mean.load_state_dict(net.state_dict())
     net.to(device)

@@ -14,8 +14,9 @@ from torch import Tensor
 from napari_sam_med.core.errors import ModelError
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.core.result import Candidates, Embedding
+from napari_sam_med.models.builtin_answers import by_work
 from napari_sam_med.models.builtin_file import read_weights
-from napari_sam_med.models.builtin_look import Frame, Look, by_work
+from napari_sam_med.models.builtin_look import Frame, Look
 from napari_sam_med.models.builtin_net import ENCODER_MULTIPLE, BuiltinNet
 
 NAME = "builtin"
@@ -106,7 +107,7 @@ class BuiltinSegmenter:
         with torch.inference_mode():
             look = Look(self._net, embedding, self.device)
             answers: dict[int, Candidates] = {}
-            for places, work in by_work(prompts):
+            for places, work in by_work(prompts, fast=min_score is not None):
                 found = work(look, [prompts[k] for k in places])
                 answers |= {k: look.finish(each, min_score) for k, each in zip(places, found, strict=True)}
             return [answers[k] for k in range(len(prompts))]

@@ -18,9 +18,11 @@ from torch import Tensor, nn
 N_CANDIDATES = 3
 FEATURE_STRIDE = 8
 ENCODER_MULTIPLE = 32
-PROMPT_CHANNELS = 17
-BOX_CHANNEL, HAS_BOX_CHANNEL, OTSU_CHANNEL = 4, 11, 16
+PROMPT_CHANNELS = 20
+BOX_CHANNEL, HAS_BOX_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL = 4, 11, 18, 19
 """Places of some of the maps that ``builtin_roi.prompt_maps`` draws."""
+N_FACTS = 43
+"""What the judge is told of a mask."""
 
 
 @dataclass(frozen=True)
@@ -213,11 +215,33 @@ def _up(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
+class Judge(nn.Module):
+    """Predicted IoU of a mask from facts about it, see ``builtin_judge``."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int = 48) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(N_FACTS))
+        self.register_buffer("std", torch.ones(N_FACTS))
+        half = width // 2
+        self.layers = nn.Sequential(
+            nn.Linear(N_FACTS, width), nn.ReLU(), nn.Linear(width, half), nn.ReLU(), nn.Linear(half, 1)
+        )
+
+    def forward(self, facts: Tensor) -> Tensor:
+        """Predicted IoU in 0..1, shape (...), from facts (..., N_FACTS)."""
+        x = ((facts - self.mean) / self.std).clamp(-4, 4)
+        return torch.sigmoid(self.layers(x))[..., 0]
+
+
 class BuiltinNet(nn.Module):
-    """Encoder and decoder with their configuration."""
+    """Encoder, decoder and judge with their configuration."""
 
     def __init__(self, config: BuiltinConfig | None = None) -> None:
         super().__init__()
         self.config = config or BuiltinConfig()
         self.encoder = Encoder(self.config)
         self.decoder = Decoder(self.config)
+        self.judge = Judge()

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_sam_med.models.builtin_net import BOX_CHANNEL, OTSU_CHANNEL
+from napari_sam_med.models.builtin_net import BOX_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL
 from napari_sam_med.models.builtin_tone import tone_maps
 
 MARGIN = 1.5
@@ -133,7 +133,8 @@ def prompt_maps(levels: list[Tensor], batch: PromptBatch, size: int) -> Tensor:
     unlike = (local - reference).abs() * inside
     has_prev = (~torch.isnan(batch.prev).any(dim=(2, 3), keepdim=True)).float()
     known = torch.nan_to_num(batch.prev, nan=0.5)
-    tones = tone_maps(local, *_inner_outer(box_maps, near, inside), known, has_prev)
+    weights = _inner_outer_core(box_maps, near, inside)
+    tones = tone_maps(local, *weights, box_maps[:, :1] * inside, known, has_prev)
     prev = known * 2 - 1
     one = torch.ones_like(crop)
     scale = torch.log2(batch.roi[:, 2:].mean(1) / 32.0)[:, None, None, None] / 3
@@ -156,26 +157,28 @@ def prompt_maps(levels: list[Tensor], batch: PromptBatch, size: int) -> Tensor:
     )
 
 
-def otsu_sides(maps: Tensor) -> Tensor:
-    """The bright and the dark side of Otsu's threshold inside the box, as faint earlier answers (P, 2, R, R).
+def guessed_sides(maps: Tensor) -> Tensor:
+    """What is bright and what is dark inside the box, as faint earlier answers (P, 2, R, R).
 
     A first guess for objects that leave most of their box empty: two lungs, a butterfly of grey matter.
     """
-    box, over = maps[:, BOX_CHANNEL], maps[:, OTSU_CHANNEL]
-    sides = torch.stack([(over > 0) & (box > 0), (over <= 0) & (box > 0)], 1)
+    sides = (maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]] > 0) & (maps[:, BOX_CHANNEL, None] > 0)
     return GUESS_LOW + (GUESS_HIGH - GUESS_LOW) * sides.to(maps.dtype)
 
 
-def _inner_outer(box_maps: Tensor, near: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-    """What counts as object and as surroundings by the prompt alone, each (P, 1, R, R).
+def _inner_outer_core(box_maps: Tensor, near: Tensor, inside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What counts as object, as surroundings and surely as object by the prompt alone, each (P, 1, R, R).
 
-    With a box: the ellipse in it, and what lies outside it. Without: the pixels near positive clicks, and all others.
+    With a box: the ellipse in it, what lies outside the box, and half of the ellipse. Without: the pixels near positive
+    clicks, and all others.
     """
     boxed = box_maps[:, 4:5]
-    ellipse = (box_maps[:, 1:3].square().sum(1, keepdim=True) <= 1).to(near.dtype) * box_maps[:, :1]
+    from_middle = box_maps[:, 1:3].square().sum(1, keepdim=True)
+    ellipse, half = ((from_middle <= part).to(near.dtype) * box_maps[:, :1] for part in (1.0, 0.5))
     inner = torch.where(boxed > 0, ellipse, near) * inside
+    core = torch.where(boxed > 0, half, near) * inside
     outer = torch.where(boxed > 0, 1 - box_maps[:, :1], 1 - near) * inside
-    return inner, outer
+    return inner, outer, core
 
 
 def _box_maps(points: Tensor, batch: PromptBatch) -> Tensor:
@@ -219,11 +222,27 @@ def paste(values: Tensor, roi: Tensor, rows: Tensor, cols: Tensor, fill: float) 
     return out
 
 
-def resample(p: Tensor, source: Tensor, wanted: Tensor) -> Tensor:
-    """Probabilities (P, 1, R, R) on regions `source` brought to regions `wanted` (both (P, 4)); 0 outside."""
-    points = roi_points(wanted, p.shape[-1])
+def resample(p: Tensor, source: Tensor, wanted: Tensor, size: int | None = None) -> Tensor:
+    """Probabilities (P, 1, R, R) on regions `source` brought to regions `wanted` (both (P, 4)); 0 outside.
+
+    On the same number of cells, or on `size` a side.
+    """
+    points = roi_points(wanted, size or p.shape[-1])
     unit = ((points - source[:, None, None, :2]) / source[:, None, None, 2:]).flip(-1)
     return F.grid_sample(p, unit, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def box_of_mask(mask: Tensor, roi: Tensor) -> tuple[Tensor, Tensor]:
+    """Outer edges (P, 4) in image pixels of masks (P, R, R) on regions (P, 4), and which of them are not empty (P,)."""
+    cell = roi[:, 2:] * 2 / mask.shape[-1]
+    low, high = [], []
+    for axis in range(2):
+        on = mask.any(2 - axis)
+        low.append(on.float().argmax(1))
+        high.append(on.shape[1] - on.flip(1).float().argmax(1))
+    corner = roi[:, :2] - roi[:, 2:]
+    edges = [corner + torch.stack(each, 1) * cell for each in (low, high)]
+    return torch.cat(edges, 1), mask.flatten(1).any(1)
 
 
 def roi_of_mask(mask: Tensor, roi: Tensor, clicks: Tensor, box: Tensor) -> Tensor:

@@ -14,12 +14,24 @@ from torch import Tensor
 BINS = 32
 RANGE = 3.0
 """Histograms cover this many standard deviations of the region on either side of its mean."""
-TONE_CHANNELS = 3
+TONE_CHANNELS = 6
+SMOOTH = 1.0
+"""Standard deviation, in cells, of the smoothing before a side of the box is cut out again."""
+ROUNDS = 2
+"""How often object and background learn from each other's pixels, beginning at Otsu's threshold."""
 
 
 @torch.no_grad()
-def tone_maps(local: Tensor, inner: Tensor, outer: Tensor, prev: Tensor, has_prev: Tensor) -> Tensor:
-    """Three maps (P, 3, R, R) in -1..1 that tell the object's greys from the others.
+def tone_maps(
+    local: Tensor,
+    inner: Tensor,
+    outer: Tensor,
+    core: Tensor,
+    box: Tensor,
+    prev: Tensor,
+    has_prev: Tensor,
+) -> Tensor:
+    """Six maps (P, 6, R, R) in -1..1 that tell the object's greys from the others.
 
     Parameters
     ----------
@@ -27,6 +39,10 @@ def tone_maps(local: Tensor, inner: Tensor, outer: Tensor, prev: Tensor, has_pre
         Pixels, standardised inside the region.
     inner, outer : Tensor, shape (P, 1, R, R)
         How much each pixel counts as object and as surroundings, by the prompt alone.
+    core : Tensor, shape (P, 1, R, R)
+        The innermost part of `inner`.
+    box : Tensor, shape (P, 1, R, R)
+        1 inside the box; 0 everywhere where there is none.
     prev : Tensor, shape (P, 1, R, R)
         Probability of an earlier answer.
     has_prev : Tensor, shape (P, 1, 1, 1)
@@ -37,9 +53,10 @@ def tone_maps(local: Tensor, inner: Tensor, outer: Tensor, prev: Tensor, has_pre
     Tensor
         Log-ratio of the two histograms at each pixel's grey; the same once more with the histograms of the earlier
         answer (without one: of the first ratio, as one iteration of GrabCut); position over Otsu's threshold of the
-        inner pixels.
+        inner pixels; log-ratio of the core and everything but the inner pixels; and for the bright and the dark side
+        of that threshold, inside the box, the log-ratio of the side and all else, its pixels taken anew twice.
     """
-    place = ((local.flatten(1) / RANGE + 1) / 2 * BINS - 0.5).clamp(0, BINS - 1)
+    place = bin_places(local)
     inner_, outer_ = inner.flatten(1), outer.flatten(1)
     first = _log_ratio(place, inner_, outer_)
     seen = prev.flatten(1)
@@ -49,10 +66,39 @@ def tone_maps(local: Tensor, inner: Tensor, outer: Tensor, prev: Tensor, has_pre
     second = _log_ratio(place, weight, known * (1 - weight).clamp_min(0))
     cut = _otsu(place, inner_)
     over = ((place - cut[:, None]) / 4).clamp(-1, 1)
-    return torch.stack([first, second, over], 1).reshape(len(local), TONE_CHANNELS, *local.shape[2:])
+    known_ = (inner_ + outer_ + box.flatten(1)).clamp(max=1)
+    third = _log_ratio(place, core.flatten(1), known_ * (1 - inner_))
+    maps = torch.stack([first, second, over, third], 1).unflatten(2, local.shape[2:])
+    bright = _side(place, maps[:, 2:3], box, known_)
+    dark = _side(place, -maps[:, 2:3], box, known_)
+    return torch.cat([maps, bright, dark], 1)
 
 
-def _histogram(place: Tensor, weight: Tensor) -> Tensor:
+def _side(place: Tensor, over: Tensor, box: Tensor, known: Tensor) -> Tensor:
+    """Log-ratio (P, 1, R, R) of one side of a threshold in the box and all else; 0 outside the box."""
+    ratio = over
+    for _ in range(ROUNDS):
+        side = ((smoothed(ratio) > 0) & (box > 0)).to(place.dtype).flatten(1) * known
+        ratio = _log_ratio(place, side, known * (1 - side)).view_as(over)
+    return smoothed(ratio) * box
+
+
+def smoothed(x: Tensor) -> Tensor:
+    """Gaussian smoothing of maps (P, 1, R, R)."""
+    reach = torch.arange(-3, 4, dtype=x.dtype, device=x.device)
+    kernel = torch.exp(-(reach**2) / (2 * SMOOTH**2))
+    kernel = kernel / kernel.sum()
+    return F.conv2d(
+        F.conv2d(x, kernel[None, None, :, None], padding=(3, 0)), kernel[None, None, None], padding=(0, 3)
+    )
+
+
+def bin_places(local: Tensor) -> Tensor:
+    """Where pixels standardised inside their region, (P, ...), lie among the bins; (P, N)."""
+    return ((local.flatten(1) / RANGE + 1) / 2 * BINS - 0.5).clamp(0, BINS - 1)
+
+
+def histogram(place: Tensor, weight: Tensor) -> Tensor:
     """Smoothed histograms (P, BINS) that sum to 1, of values at bin positions `place` (P, N)."""
     low = place.floor().long()
     part = place - low
@@ -67,7 +113,7 @@ def _histogram(place: Tensor, weight: Tensor) -> Tensor:
 def _log_ratio(place: Tensor, inner: Tensor, outer: Tensor) -> Tensor:
     """How much likelier each value is inside than outside, (P, N), as tanh of half the log-ratio (-1..1)."""
     floor = 0.2 / BINS
-    inside, outside = _histogram(place, inner) + floor, _histogram(place, outer) + floor
+    inside, outside = histogram(place, inner) + floor, histogram(place, outer) + floor
     ratio = (inside - outside) / (inside + outside)  # = tanh(log(inside / outside) / 2)
     low = place.floor().long().clamp(max=BINS - 2)
     part = place - low
@@ -76,7 +122,7 @@ def _log_ratio(place: Tensor, inner: Tensor, outer: Tensor) -> Tensor:
 
 def _otsu(place: Tensor, weight: Tensor) -> Tensor:
     """Bin position (P,) of Otsu's threshold of the weighted values."""
-    share = _histogram(place, weight)
+    share = histogram(place, weight)
     bins = torch.arange(BINS, dtype=place.dtype, device=place.device)
     below = share.cumsum(1)
     mean = (share * bins).cumsum(1)

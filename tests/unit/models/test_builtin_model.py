@@ -1,16 +1,28 @@
+import json
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from napari_sam_med.core.errors import ModelError
 from napari_sam_med.core.prompt import Prompt, tight_box
 from napari_sam_med.core.result import BatchSegmenter, Segmenter
 from napari_sam_med.models.builtin import BuiltinSegmenter, load_builtin, weights_path
-from napari_sam_med.models.builtin_file import read_weights, save_weights
+from napari_sam_med.models.builtin_file import FEWER_MAPS, read_weights, save_weights
 from napari_sam_med.models.builtin_look import Look
-from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
+from napari_sam_med.models.builtin_net import (
+    BOX_CHANNEL,
+    BRIGHT_CHANNEL,
+    DARK_CHANNEL,
+    HAS_BOX_CHANNEL,
+    PROMPT_CHANNELS,
+    BuiltinConfig,
+    BuiltinNet,
+)
 from napari_sam_med.models.builtin_roi import (
     PromptBatch,
+    box_of_mask,
     crop_image,
     paste,
     prompt_maps,
@@ -195,10 +207,52 @@ def test_many_prompts_are_answered_as_one_by_one(random_model, shape):
         assert ((found.stability >= 0) & (found.stability <= 1)).all()
 
 
+def test_prompts_have_their_maps_where_the_network_looks_for_them():
+    image = torch.zeros(1, 1, 64, 64)
+    image[..., 24:40, 24:40] = 1
+    box = torch.tensor([[16.0, 16.0, 48.0, 48.0]])
+    maps = prompt_maps(pyramid(image), batch_of(roi_of_box(box), box), 32)[0]
+    assert maps.shape[0] == PROMPT_CHANNELS
+    points = roi_points(roi_of_box(box), 32)[0]
+    inside = ((points > 16) & (points < 48)).all(-1)
+    assert ((maps[BOX_CHANNEL] > 0) == inside).all()
+    assert (maps[HAS_BOX_CHANNEL] == 1).all()
+    bright = maps[0] > 0
+    assert ((maps[BRIGHT_CHANNEL] > 0) == bright).float().mean() > 0.95
+    assert ((maps[DARK_CHANNEL] > 0) & bright).sum() == 0
+    without = prompt_maps(pyramid(image), batch_of(roi_of_box(box)), 32)[0]
+    assert (without[[BOX_CHANNEL, HAS_BOX_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL]] == 0).all()
+
+
+def test_box_of_a_mask_on_its_region():
+    mask = torch.zeros(2, 16, 16, dtype=torch.bool)
+    mask[0, 4:8, 2:12] = True
+    roi = torch.tensor([[32.0, 32.0, 16.0, 8.0]]).repeat(2, 1)
+    box, there = box_of_mask(mask, roi)
+    assert there.tolist() == [True, False]
+    assert box[0].tolist() == [16 + 4 * 2, 24 + 2 * 1, 16 + 8 * 2, 24 + 12 * 1]
+
+
+def test_weights_that_know_fewer_maps_go_on_with_zeros_for_the_new_ones(tmp_path, monkeypatch):
+    net = BuiltinNet(SMALL)
+    tensors = net.state_dict()
+    fewer = {name: tensor for name, tensor in tensors.items() if not name.startswith("judge")}
+    first = "decoder.in2.0.0.weight"
+    fewer[first] = tensors[first][:, :68]
+    header = {"format": FEWER_MAPS, "config": json.dumps(SMALL.as_dict())}
+    file = tmp_path / "old.safetensors"
+    file.write_bytes(save({k: v.half().contiguous() for k, v in fewer.items()}, metadata=header))
+    with pytest.raises(ModelError, match="expected the format"):
+        read_weights(file)
+    grown = read_weights(file, grow=True)[0].state_dict()
+    assert torch.equal(grown[first][:, :68], fewer[first].half().float())
+    assert (grown[first][:, 68:] == 0).all()
+
+
 def test_candidates_below_a_score_are_left_out(random_model):
     embedding = random_model.encode(np.random.default_rng(0).integers(0, 255, (50, 70)).astype(np.uint8))
     prompts = [Prompt.from_points([[k, 9]]) for k in (5, 25, 45)] + [Prompt.from_box((5, 5, 20, 40))]
-    everything = random_model.decode_many(embedding, prompts)
+    everything = random_model.decode_many(embedding, prompts, -1.0)
     limit = float(np.median(np.concatenate([found.scores for found in everything])))
     for full, cut in zip(everything, random_model.decode_many(embedding, prompts, limit), strict=True):
         kept = full.scores > limit
@@ -251,13 +305,13 @@ def test_shipped_model_does_not_fill_a_loose_box(builtin):
 
 def test_several_clicks_are_looked_at_after_the_first_positive_one(random_model, monkeypatch):
     seen = []
-    decode = Look._decode
+    decode = Look.decode
 
     def spy(self, roi, grid, box, clicks, prev=None):
         seen.append((clicks.clone(), prev is not None))
         return decode(self, roi, grid, box, clicks, prev)
 
-    monkeypatch.setattr(Look, "_decode", spy)
+    monkeypatch.setattr(Look, "decode", spy)
     image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
     prompt = Prompt.from_points([[5, 5], [30, 30], [40, 40]], [0, 1, 1])
     random_model.decode(random_model.encode(image), prompt)

@@ -20,7 +20,8 @@ def square(size: int = 48, half: int = 16) -> "torch.Tensor":
 
 def cues(local, inner, outer, prev=None):
     has = torch.full((1, 1, 1, 1), 0.0 if prev is None else 1.0)
-    return tone_maps(local, inner, outer, torch.full_like(local, 0.5) if prev is None else prev, has)
+    known = torch.full_like(local, 0.5) if prev is None else prev
+    return tone_maps(local, inner, outer, inner, inner, known, has)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -33,6 +34,21 @@ def test_greys_that_occur_only_inside_stand_out_at_any_polarity(sign):
     assert float(maps[0, 0][~inside].max()) < 0
     over = maps[0, 2] * sign
     assert float(over[inside].min()) > 0 > float(over[~inside].max())
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_thin_object_that_leaves_its_box_empty_is_one_of_the_two_sides(sign):
+    rows, cols = torch.meshgrid(torch.arange(48), torch.arange(48), indexing="ij")
+    box = square()
+    thin = ((rows - cols).abs() < 3).float() * box
+    noise = torch.randn(1, 1, 48, 48, generator=torch.Generator().manual_seed(0)) * 0.2
+    maps = cues(sign * (thin * 2 - 0.5) + noise, box, 1 - box)
+    own, other = (4, 5) if sign > 0 else (5, 4)
+    inside, around = thin[0, 0] > 0, (box - thin)[0, 0] > 0
+    assert float((maps[0, own][inside] > 0).float().mean()) > 0.9
+    assert float((maps[0, own][around] < 0).float().mean()) > 0.9
+    assert float((maps[0, other][inside] > 0).float().mean()) < 0.1
+    assert float(maps[0, 4:, 0, 0].abs().max()) == 0  # outside the box
 
 
 def test_greys_that_occur_everywhere_say_nothing():
@@ -49,6 +65,6 @@ def test_an_earlier_answer_decides_what_is_inside():
 
 def test_empty_weights_and_extreme_greys_stay_finite():
     zeros = torch.zeros(2, 1, 16, 16)
-    maps = tone_maps(zeros + 100, zeros, zeros, zeros, torch.zeros(2, 1, 1, 1))
+    maps = tone_maps(zeros + 100, zeros, zeros, zeros, zeros, zeros, torch.zeros(2, 1, 1, 1))
     assert torch.isfinite(maps).all()
     assert float(maps.abs().max()) <= 1

@@ -1,0 +1,238 @@
+"""How good a mask is, judged without its truth: what it looks like, not what the network thinks of it. Imports torch.
+
+The network's own estimate of its IoU learns the anatomy it was trained on and believes too much elsewhere. Facts that
+any good outline shares generalise better: grey that changes at the outline and not within, a surrounding that does not
+look like the object, a box that is touched on all sides, answers from several looks that agree. A small network turns
+them into the predicted IoU. (Predicted IoU of a mask: Kirillov et al. 2023, SAM; regions by their greys: Chan and Vese
+2001.)
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_sam_med.models.builtin_net import BOX_CHANNEL
+from napari_sam_med.models.builtin_tone import BINS, bin_places, histogram, smoothed
+
+LOCAL, INSIDE, OFFSET, SCALE, TONE = 1, 3, 5, 12, 14
+"""Places of the maps that are read, see ``builtin_roi.prompt_maps``; the offsets take two."""
+EDGE_SEEN = 0.25
+"""Grey step per cell, in standard deviations of the region, that counts as an edge."""
+NAMES = (
+    *("fill", "over", "touched", "least_reach", "mean_reach", "rim", "corners"),
+    *("perimeter", "thin", "thick", "bays", "doubt"),
+    *("sd_in", "sd_ring", "contrast_ring", "contrast_edge", "contrast_rest", "contrast_out", "mean_in"),
+    *("edge", "edge_over_box", "edge_one_way", "edge_along", "edge_inside", "edge_seen", "edge_box"),
+    *(
+        "same_rest",
+        "same_out",
+        "same_ring",
+        "leak",
+        "alike_out",
+        "alike_rest",
+        "tone_in",
+        "tone_rest",
+        "two_classes",
+    ),
+    *("scale", "size", "agreement", "nearest", "from_middle", "from_box_middle", "clicked", "boxed"),
+)
+LIMIT = 10.0
+
+
+def image_facts(p: Tensor, maps: Tensor) -> Tensor:
+    """What can be told of masks from the slice around them.
+
+    Parameters
+    ----------
+    p : Tensor, shape (P, R, R)
+        Probability of each mask on its region grid.
+    maps : Tensor, shape (P, PROMPT_CHANNELS, R, R)
+        Prompt maps on the same grids, drawn with the box of the prompt, else with the mask's own.
+
+    Returns
+    -------
+    Tensor, shape (P, 36)
+        The first of ``NAMES``, up to the scale.
+    """
+    mask = (p > 0.5).to(p.dtype)
+    rows = {**_shape(p, mask, maps), **_greys(mask, maps), **_edges(mask, maps), **_classes(mask, maps)}
+    rows["scale"] = maps[:, SCALE, 0, 0]
+    return torch.stack([rows[name] for name in NAMES[: len(rows)]], 1)
+
+
+def place_facts(masks: Tensor, boxes: Tensor, middle: Tensor, cell: float, boxed: bool) -> Tensor:
+    """How candidates of one prompt lie to each other and to the click.
+
+    Parameters
+    ----------
+    masks : Tensor, shape (K, rows, cols), bool
+        All candidates on one grid.
+    boxes : Tensor, shape (K, 4)
+        Box (r0, c0, r1, c1) of each on this grid.
+    middle : Tensor, shape (2,)
+        Mean of the positive clicks, else the middle of the box, on this grid.
+    cell : float
+        Side of a cell over the longest side of the slice.
+    boxed : bool
+        Whether the prompt has a box.
+
+    Returns
+    -------
+    Tensor, shape (K, 7)
+        The last of ``NAMES``: size, agreement with all others, with the nearest; distance of the click from the
+        mask's and the box's middle over the size; whether the click is in the mask; `boxed`.
+    """
+    flat = masks.flatten(1).float()
+    area = flat.sum(1)
+    shared = flat @ flat.T
+    iou = shared / (area[:, None] + area[None] - shared).clamp_min(1)
+    others = iou - torch.diag(iou.diagonal())
+    n = max(1, len(masks) - 1)
+    rows, cols = (torch.arange(side, dtype=torch.float32, device=masks.device) for side in masks.shape[1:])
+    weight = masks.float()
+    centre = torch.stack([(weight.sum(2) @ rows), (weight.sum(1) @ cols)], 1) / area.clamp_min(1)[:, None]
+    side = area.sqrt().clamp_min(1)
+    row, col = (int(middle[k].round().clamp(0, masks.shape[1 + k] - 1)) for k in range(2))
+    out = [
+        side * cell,
+        others.sum(1) / n,
+        others.amax(1),
+        (centre - middle).norm(dim=1) / side,
+        ((boxes[:, :2] + boxes[:, 2:]) / 2 - middle).norm(dim=1) / side,
+        weight[:, row, col],
+        torch.full_like(area, float(boxed)),
+    ]
+    return torch.stack(out, 1).clamp(-LIMIT, LIMIT)
+
+
+def _sum(x: Tensor) -> Tensor:
+    return x.flatten(1).sum(1)
+
+
+def _share(x: Tensor, of: Tensor) -> Tensor:
+    return _sum(x * of) / (_sum(of) + 1.0)
+
+
+def _grown(mask: Tensor, cells: int) -> Tensor:
+    return F.max_pool2d(mask[:, None], 2 * cells + 1, 1, cells)[:, 0]
+
+
+def _shrunk(mask: Tensor, cells: int) -> Tensor:
+    return 1 - _grown(1 - mask, cells)
+
+
+def _shape(p: Tensor, mask: Tensor, maps: Tensor) -> dict[str, Tensor]:
+    """Outline and fit to the box."""
+    box, offset = maps[:, BOX_CHANNEL], maps[:, OFFSET : OFFSET + 2]
+    area = _sum(mask) + 1.0
+    touched, reach = [], []
+    for axis in range(2):
+        for sign in (-1.0, 1.0):
+            place = offset[:, axis] * sign
+            touched.append((mask * box * (place > 0.86)).flatten(1).amax(1))
+            reach.append((mask * (place.clamp(-1.5, 1.5) + 1.5)).flatten(1).amax(1) - 1.5)
+    reaches = torch.stack(reach, 1)
+    far = offset.abs()
+    gradient = torch.stack(_gradient(smoothed(mask[:, None])[:, 0]), 0).square().sum(0).sqrt()
+    return {
+        "fill": area / (_sum(box) + 1.0),
+        "over": _sum(mask * (1 - box)) / area,
+        "touched": torch.stack(touched, 1).mean(1),
+        "least_reach": reaches.amin(1),
+        "mean_reach": reaches.mean(1),
+        "rim": _share(mask, box * (far.amax(1) > 0.88)),
+        "corners": _share(mask, box * (far.amin(1) > 0.7)),
+        "perimeter": _sum(gradient) / area.sqrt(),
+        "thin": _sum(_shrunk(mask, 1)) / area,
+        "thick": _sum(_shrunk(mask, 3)) / area,
+        "bays": (_sum(_shrunk(_grown(mask, 3), 3)) / area).clamp(max=3),
+        "doubt": _sum(p * (1 - p)) / area,
+    }
+
+
+def _moments(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    n = _sum(weight) + 1e-3
+    mean = _sum(x * weight) / n
+    return mean, (_sum(x * x * weight) / n - mean.square()).clamp_min(0)
+
+
+def _greys(mask: Tensor, maps: Tensor) -> dict[str, Tensor]:
+    """Grey inside against that around, in standard deviations."""
+    x, inside, box = maps[:, LOCAL], maps[:, INSIDE], maps[:, BOX_CHANNEL]
+    within = _moments(x, mask)
+    ring = _moments(x, (_grown(mask, 2) - mask) * inside)
+    edge = _moments(x, mask - _shrunk(mask, 2))
+    rest = _moments(x, box * (1 - mask) * inside)
+    out = _moments(x, (1 - box) * (1 - mask) * inside)
+
+    def contrast(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> Tensor:
+        return ((a[0] - b[0]).abs() / (a[1] + b[1] + 0.05).sqrt()).clamp(max=LIMIT)
+
+    return {
+        "sd_in": within[1].sqrt(),
+        "sd_ring": ring[1].sqrt(),
+        "contrast_ring": contrast(within, ring),
+        "contrast_edge": contrast(edge, ring),
+        "contrast_rest": contrast(within, rest),
+        "contrast_out": contrast(within, out),
+        "mean_in": within[0].abs(),
+    }
+
+
+def _gradient(x: Tensor) -> tuple[Tensor, Tensor]:
+    rows = F.pad(x[:, None], (0, 0, 1, 1), mode="replicate")[:, 0]
+    cols = F.pad(x[:, None], (1, 1, 0, 0), mode="replicate")[:, 0]
+    return (rows[:, 2:] - rows[:, :-2]) / 2, (cols[:, :, 2:] - cols[:, :, :-2]) / 2
+
+
+def _edges(mask: Tensor, maps: Tensor) -> dict[str, Tensor]:
+    """Whether the grey changes where the outline runs, in its direction and always to the same side."""
+    dy, dx = _gradient(smoothed(maps[:, LOCAL : LOCAL + 1])[:, 0])
+    my, mx = _gradient(smoothed(mask[:, None])[:, 0])
+    grey, outline = torch.hypot(dy, dx), torch.hypot(my, mx)
+    both = _sum(grey * outline)
+    along = my * dy + mx * dx
+    length = _sum(outline) + 1e-3
+    box_edge = _share(grey, maps[:, BOX_CHANNEL])
+    return {
+        "edge": both / length,
+        "edge_over_box": (both / length / (box_edge + 0.02)).clamp(max=LIMIT),
+        "edge_one_way": _sum(along).abs() / (both + 1e-3),
+        "edge_along": _sum(along.abs()) / (both + 1e-3),
+        "edge_inside": _share(grey, _shrunk(mask, 2)),
+        "edge_seen": _sum(outline * (grey > EDGE_SEEN)) / length,
+        "edge_box": box_edge,
+    }
+
+
+def _classes(mask: Tensor, maps: Tensor) -> dict[str, Tensor]:
+    """Overlap of the histograms of the object, of what is around it, and of what lies beyond the box."""
+    inside, box = maps[:, INSIDE], maps[:, BOX_CHANNEL]
+    place = bin_places(maps[:, LOCAL])
+
+    def greys(weight: Tensor) -> Tensor:
+        return histogram(place, (weight * inside).flatten(1))
+
+    rest = box * (1 - mask)
+    within, around, beyond = greys(mask), greys(rest), greys((1 - box) * (1 - mask))
+    ring, others = greys(_grown(mask, 2) - mask), greys(1 - mask)
+    alike = (within > others).to(mask.dtype).gather(1, place.round().long()).view_as(mask)
+    outside = (1 - box) * inside
+    share = greys(box)
+    bins = torch.arange(BINS, dtype=mask.dtype, device=mask.device)
+    below, mean = share.cumsum(1), (share * bins).cumsum(1)
+    between = ((mean[:, -1:] * below - mean).square() / (below * (1 - below)).clamp_min(1e-4)).amax(1)
+    spread = (share * bins.square()).sum(1) - mean[:, -1].square()
+    return {
+        "same_rest": torch.minimum(within, around).sum(1),
+        "same_out": torch.minimum(within, beyond).sum(1),
+        "same_ring": torch.minimum(within, ring).sum(1),
+        "leak": _share(alike, _grown(mask, 3) * outside),
+        "alike_out": _share(alike, outside),
+        "alike_rest": _share(alike, rest * inside),
+        "tone_in": _share(maps[:, TONE], mask),
+        "tone_rest": _share(maps[:, TONE], rest * inside),
+        "two_classes": between / spread.clamp_min(0.01),
+    }

@@ -1,0 +1,91 @@
+"""Facts told to the judge of the built-in model, on masks whose answer is known."""
+
+import pytest
+import torch
+
+from napari_sam_med.models.builtin_judge import NAMES, image_facts, place_facts
+from napari_sam_med.models.builtin_net import N_FACTS
+from napari_sam_med.models.builtin_roi import PromptBatch, prompt_maps, pyramid, roi_of_box
+
+GRID = 48
+NAN = float("nan")
+
+
+def disc(radius: float, row: float = 64.0, col: float = 64.0) -> torch.Tensor:
+    rows, cols = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
+    return (rows - row).square() + (cols - col).square() < radius**2
+
+
+def told(mask: torch.Tensor, image: torch.Tensor) -> dict[str, float]:
+    """Facts of a mask on an image, both (128, 128), in the tight box of a disc of radius 24."""
+    box = torch.tensor([[39.5, 39.5, 88.5, 88.5]])
+    roi = roi_of_box(box)
+    nothing = torch.zeros(1, 1, 3)
+    unknown = torch.full((1, 1, GRID, GRID), NAN)
+    index = torch.zeros(1, dtype=torch.long)
+    batch = PromptBatch(index, roi, box, nothing, unknown)
+    maps = prompt_maps(pyramid(image[None, None]), batch, GRID)
+    p = prompt_maps(pyramid(mask[None, None].float()), batch, GRID)[:, 0] / 2 + 0.5
+    return dict(zip(NAMES, image_facts(p, maps)[0].tolist(), strict=False))
+
+
+@pytest.fixture(scope="module")
+def image() -> torch.Tensor:
+    noise = torch.randn(128, 128, generator=torch.Generator().manual_seed(0)) * 0.03
+    return (0.3 + 0.4 * disc(24).float() + noise).clamp(0, 1)
+
+
+def test_every_fact_has_a_name(image):
+    n_places = place_facts(
+        torch.ones(2, 8, 8, dtype=torch.bool), torch.zeros(2, 4), torch.zeros(2), 1.0, True
+    ).shape[1]
+    assert len(told(disc(24), image)) + n_places == len(NAMES) == N_FACTS
+
+
+def test_the_right_outline_stands_out_from_a_smaller_a_larger_and_a_shifted_one(image):
+    right = told(disc(24), image)
+    for wrong in (disc(14), disc(33), disc(24, 72, 56)):
+        other = told(wrong, image)
+        assert right["edge"] > 1.5 * other["edge"]
+        assert right["contrast_edge"] > other["contrast_edge"]
+        assert right["same_ring"] < other["same_ring"]
+        assert right["edge_seen"] > other["edge_seen"]
+    assert right["least_reach"] == pytest.approx(1, abs=0.12)
+    assert right["touched"] == 1
+    assert told(disc(14), image)["touched"] == 0
+    assert told(disc(33), image)["over"] > 0.1 > right["over"]
+    assert right["edge_one_way"] > 0.95
+
+
+def test_grey_facts_do_not_care_for_the_polarity(image):
+    here, there = told(disc(24), image), told(disc(24), 1 - image)
+    assert max(abs(here[name] - there[name]) for name in here) < 0.15
+
+
+def test_an_object_that_goes_on_beyond_the_box_leaks(image):
+    band = image.clone()
+    band[56:72] = 0.7
+    assert told(disc(24), band)["leak"] > 0.3 > told(disc(24), image)["leak"]
+
+
+def test_masks_that_agree_are_told_so():
+    masks = torch.stack([disc(20), disc(21), disc(6)])
+    boxes = torch.tensor([[44.0, 44, 84, 84], [43, 43, 85, 85], [58, 58, 70, 70]])
+    facts = place_facts(masks, boxes, torch.tensor([64.0, 64.0]), 1 / 128, boxed=False)
+    size, agreement, nearest, off, box_off, clicked, boxed = facts.T
+    assert size[0] > size[2]
+    assert agreement[0] > agreement[2]
+    assert nearest[:2].min() > 0.8 > nearest[2]
+    assert off.max() < 0.05
+    assert box_off.max() < 0.05
+    assert clicked.tolist() == [1, 1, 1]
+    assert boxed.tolist() == [0, 0, 0]
+    aside = place_facts(masks, boxes, torch.tensor([64.0, 80.0]), 1 / 128, boxed=True)
+    assert (aside[:, 3] > off + 0.3).all()
+    assert aside[:, 5].tolist() == [1, 1, 0]
+
+
+def test_an_empty_mask_and_a_flat_image_give_finite_facts():
+    flat = torch.full((128, 128), 0.5)
+    for mask in (torch.zeros(128, 128, dtype=torch.bool), torch.ones(128, 128, dtype=torch.bool)):
+        assert all(abs(value) < 100 for value in told(mask, flat).values())
