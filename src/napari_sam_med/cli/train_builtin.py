@@ -80,7 +80,10 @@ def _interrupt() -> Iterator[threading.Event]:
 
 
 def _figures(progress: TrainingProgress) -> str:
-    return f"loss {progress.figures['loss']:.3f}, IoU of boxes {progress.figures['iou_box']:.3f}"
+    figures = progress.figures
+    if "loss" not in figures:
+        return _row(figures)
+    return f"loss {figures['loss']:.3f}, IoU of boxes {figures['iou_box']:.3f}"
 
 
 def _row(figures: dict[str, float]) -> str:

@@ -44,6 +44,8 @@ class TrainConfig:
         Whether the package's own labelled samples (ICBM152 brain, synthetic abdominal CT) count among the real pairs.
     real_share : float
         Share of real slices when there are any.
+    judge_slices : int
+        Slices from whose answers the judge of the predicted IoU learns after the last step; 0 leaves it as it is.
     validate_every : int
         Steps between validations on fixed synthetic slices.
     validation_slices : int
@@ -81,6 +83,7 @@ class TrainConfig:
     pairs: str = ""
     samples: bool = False
     real_share: float = 0.35
+    judge_slices: int = 400
     validate_every: int = 250
     validation_slices: int = 32
     checkpoint_every: int = 100

@@ -73,7 +73,7 @@ def collect(
             return
         sample = sample_at(index, seed + SEED, size, objects, real, real_share)
         rng = np.random.default_rng([seed + SEED, 1, index])
-        with torch.inference_mode():
+        with torch.no_grad():
             look = Look(net, model.encode(sample.image), "cpu")
             found = []
             for mask, box in zip(sample.masks, sample.boxes, strict=True):

@@ -6,7 +6,7 @@ import csv
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from napari_sam_med.finetune.checkpoint import load_checkpoint, save_checkpoint
 from napari_sam_med.finetune.config import TrainConfig
 from napari_sam_med.finetune.curves import draw_curves
 from napari_sam_med.finetune.data import SampleStream, sample_at
+from napari_sam_med.finetune.judging import Verdicts, collect, train_judge
 from napari_sam_med.finetune.passes import Batch, collate, two_looks
 from napari_sam_med.finetune.real import RealSlice, load_real_slices, sample_cases
 from napari_sam_med.finetune.samples import Sample
@@ -63,13 +64,15 @@ class _Run:
     optimizer: torch.optim.Optimizer
     device: torch.device
     step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    judged: bool = False
 
 
 def train(
     config: TrainConfig, folder: str | Path, stop: Callable[[], bool] | None = None
 ) -> Iterator[Progress]:
     """Train, yielding progress; the folder gets a checkpoint, log.csv, curves.png and ``builtin.safetensors``.
+
+    After the last step the judge learns from the network's own answers.
 
     Parameters
     ----------
@@ -110,7 +113,33 @@ def train(
         if run.step % config.checkpoint_every == 0 or last:
             _save(out, run)
     _save(out, run)
-    draw_curves(out / "log.csv", out / "validation.csv", out / "curves.png")
+    if run.step:
+        draw_curves(out / "log.csv", out / "validation.csv", out / "curves.png")
+    if run.step >= config.steps and config.judge_slices and not run.judged:
+        yield from _judge(run, out, real, stop, began)
+
+
+def _judge(
+    run: _Run, out: Path, real: list[RealSlice], stop: Callable[[], bool] | None, began: float
+) -> Iterator[Progress]:
+    """Train the judge on answers of the finished network; stopped half-way, it begins anew the next time."""
+    config = run.config
+    net = run.mean.eval()
+    verdicts: list[Verdicts] = []
+    answers = collect(net, config.judge_slices, config.seed, config.size, real, config.real_share, stop=stop)
+    for number, each in enumerate(answers, 1):
+        verdicts += each
+        if number % LOG_EVERY == 0:
+            figures = {"judged slices": float(number)}
+            yield Progress(config.steps, config.steps, time.monotonic() - began, figures)
+    if stop is not None and stop():
+        return
+    error = train_judge(net, verdicts, config.seed)
+    run.judged = True
+    _save(out, run)
+    figures = {"judged answers": float(len(verdicts)), "error of predicted IoU": error}
+    _append(out / "judge.csv", tuple(figures), figures)
+    yield Progress(config.steps, config.steps, time.monotonic() - began, figures, figures)
 
 
 def validate(net: BuiltinNet, batches: list[Batch], config: TrainConfig) -> dict[str, float]:
@@ -145,6 +174,7 @@ def _start(config: TrainConfig, out: Path) -> _Run:
         mean.load_state_dict(state["mean"])
         optimizer.load_state_dict(state["optimizer"])
         run.step = int(state["step"])
+        run.judged = bool(state.get("judged", False))
     return run
 
 
@@ -220,6 +250,7 @@ def _save(out: Path, run: _Run) -> None:
         run.config,
         {
             "step": run.step,
+            "judged": run.judged,
             "net": run.net.state_dict(),
             "mean": run.mean.state_dict(),
             "optimizer": run.optimizer.state_dict(),

@@ -35,6 +35,7 @@ TINY = TrainConfig(
     encoder=(8, 8, 8, 8, 8),
     decoder=(8, 8, 8, 8),
     features=8,
+    judge_slices=2,
 )
 
 
@@ -181,8 +182,23 @@ def test_a_run_resumes_where_it_stopped(tmp_path):
         list(train(replace(TINY, seed=9), tmp_path / "whole"))
 
 
+def test_the_judge_is_trained_once_after_the_last_step(tmp_path):
+    asked = iter([False] * TINY.steps + [True] * 10)  # stopped when the judge begins
+    list(train(TINY, tmp_path, stop=lambda: next(asked)))
+    before = read_weights(tmp_path / WEIGHTS)[0]
+    list(train(TINY, tmp_path))
+    after = read_weights(tmp_path / WEIGHTS)[0]
+    assert torch.equal(before.decoder.to1.weight, after.decoder.to1.weight)
+    assert not torch.equal(before.judge.std, after.judge.std)
+    written = (tmp_path / "judge.csv").read_text()
+    assert list(train(TINY, tmp_path)) == []
+    assert (tmp_path / "judge.csv").read_text() == written
+    again = read_weights(tmp_path / WEIGHTS)[0].judge.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in after.judge.state_dict().items())
+
+
 def test_learning_lowers_the_loss(tmp_path):
-    config = replace(TINY, steps=60, images=2, learning_rate=4e-3, validate_every=1000)
+    config = replace(TINY, steps=60, images=2, learning_rate=4e-3, validate_every=1000, judge_slices=0)
     history = list(train(config, tmp_path))
     assert history[-1].figures["loss"] < 0.85 * history[0].figures["loss"]
 
