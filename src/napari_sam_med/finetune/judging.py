@@ -18,14 +18,14 @@ from napari_sam_med.finetune.samples import inner_click
 from napari_sam_med.models.builtin import BuiltinSegmenter
 from napari_sam_med.models.builtin_answers import Pool, again_pool, box_pools, click_pools
 from napari_sam_med.models.builtin_look import Look
-from napari_sam_med.models.builtin_net import BuiltinNet
+from napari_sam_med.models.builtin_net import BuiltinNet, Judge
 from napari_sam_med.prompts.clicks import next_click
 
 SEED = 40_961
 """Added to the run's seed, so that the judge sees other slices than the network has."""
 TEMPERATURE = 0.1
-"""Differences of IoU above this decide which of two answers to clicks is the better one."""
-EPOCHS, BATCH, RATE = 80, 64, 3e-3
+"""Differences of IoU above this decide which of two answers is the better one."""
+EPOCHS, BATCH, RATE = 40, 64, 3e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Verdicts:
     facts : Tensor, shape (K, N_FACTS)
     iou : Tensor, shape (K,)
     ranked : bool
-        Whether the judge chooses among them (clicks alone), or only says how good they are.
+        Whether the judge chooses among them, or only says how good they are (corrections).
     """
 
     facts: Tensor
@@ -92,7 +92,7 @@ def _asked(
     for prompt in prompts:
         boxed = prompt.box is not None
         pool = (box_pools if boxed else click_pools)(look, [prompt])[0]
-        yield _graded(look, pool, mask, ranked=not boxed)
+        yield _graded(look, pool, mask, ranked=True)
         first = look.finish(pool.found[:1], None)
         correction = next_click(first.masks[0], mask)
         if correction is not None and rng.random() < 0.5:
@@ -120,7 +120,8 @@ def _graded(look: Look, pool: Pool, mask: NDArray[np.bool_], ranked: bool) -> Ve
 def train_judge(net: BuiltinNet, verdicts: Sequence[Verdicts], seed: int) -> float:
     """Fit ``net.judge``; returns the mean absolute error of its predicted IoU on a tenth of the prompts, held out.
 
-    Every prompt counts the same. Beside the IoU of each answer it learns, for clicks alone, which one is the best.
+    Every prompt counts the same, and each member of the judge sees 70 % of them. Beside the IoU of each answer it
+    learns which one is the best, where it is to choose.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -134,9 +135,18 @@ def train_judge(net: BuiltinNet, verdicts: Sequence[Verdicts], seed: int) -> flo
     plan = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     for p in net.judge.parameters():
         p.requires_grad_(True)
+    shares = [rng.permutation(own)[: max(1, int(0.7 * len(own)))] for _ in net.judge.members]
     for _ in range(steps):
-        batch = [verdicts[i] for i in rng.choice(own, min(BATCH, len(own)), replace=False)]
-        loss = _loss(net, batch)
+        loss = torch.stack(
+            [
+                _loss(
+                    net.judge,
+                    member,
+                    [verdicts[i] for i in rng.choice(share, min(BATCH, len(share)), replace=False)],
+                )
+                for member, share in enumerate(shares)
+            ]
+        ).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -147,8 +157,9 @@ def train_judge(net: BuiltinNet, verdicts: Sequence[Verdicts], seed: int) -> flo
     return float(np.mean(errors)) if errors else float("nan")
 
 
-def _loss(net: BuiltinNet, batch: Sequence[Verdicts]) -> Tensor:
-    said = net.judge(torch.cat([each.facts for each in batch])).split([len(each.iou) for each in batch])
+def _loss(judge: Judge, member: int, batch: Sequence[Verdicts]) -> Tensor:
+    facts = torch.cat([each.facts for each in batch])
+    said = judge.one(member, facts).split([len(each.iou) for each in batch])
     losses = []
     for each, scores in zip(batch, said, strict=True):
         loss = F.smooth_l1_loss(scores, each.iou, beta=0.1)

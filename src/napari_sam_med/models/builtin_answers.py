@@ -6,16 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin_judge import image_facts, place_facts
-from napari_sam_med.models.builtin_look import Found, Look
-from napari_sam_med.models.builtin_net import N_CANDIDATES, Output
+from napari_sam_med.models.builtin_look import FAR_OUTSIDE, Found, Look
+from napari_sam_med.models.builtin_net import (
+    BOX_CHANNEL,
+    BRIGHT_CHANNEL,
+    DARK_CHANNEL,
+    N_CANDIDATES,
+    TONE_CHANNEL,
+    Output,
+)
+from napari_sam_med.models.builtin_proposals import standing_out
 from napari_sam_med.models.builtin_roi import (
     box_of_mask,
-    guessed_sides,
     resample,
     roi_of_box,
     roi_of_image,
@@ -23,25 +29,30 @@ from napari_sam_med.models.builtin_roi import (
     roi_points,
     sample_map,
 )
+from napari_sam_med.models.builtin_tone import smoothed
 
 POINT_SCALES = (1.0, 0.35, 0.12)
 """Regions tried for a prompt without a box, over the longest side of the slice."""
 COARSE_GRID = 40
 """Cells on a side of the region grid in the first two looks at clicks; finer ones gained nothing on training slices."""
 CLOSE_GRID = 48
-"""The same where a mask's own box is looked at, and for the answers to a box that come from guesses."""
+"""The same where a mask's own box is looked at."""
 SECOND_LOOKS = 5
 """Answers to clicks alone that are looked at again closely."""
 THIRD_LOOKS = 6
 """Answers to those whose own box is then taken for a prompt, beside the clicks."""
 COMMON_GRID = 160
 """Longest side of the grid on which answers to clicks are compared."""
+PREFERENCE = 0.05
+"""By how much another answer to a box must be believed in more than the consensus to come before it."""
 BEHIND = 0.01
 """By how much the predicted IoU of an alternative stays below that of the answer before it."""
 SAME = 0.9
 """IoU above which two answers to a box are one."""
 APART = 0.5
 """IoU up to which two answers to clicks are alternatives to each other."""
+STEEP, WIDE = 6.0, 1.5
+"""Logits over log-ratios of greys, and how widely, in cells, these are smoothed for the consensus."""
 SAME_BOX = 0.8
 """IoU above which two boxes of answers to clicks are not both looked at."""
 TOGETHER = 16
@@ -55,19 +66,24 @@ class Pool(NamedTuple):
     facts: Tensor
     masks: Tensor
     """(K, rows, cols), bool, on a common grid."""
+    follows: Tensor
+    """(K,), 1 where a mask holds all positive clicks and no negative one, else 0; all 1 where none does."""
 
 
 def boxes(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
-    """Each box is decoded on one region around it and the positive clicks: plainly, and from two guesses.
+    """Each box is decoded on one region around it and the positive clicks; what is bright or dark in it is offered too.
 
-    The guesses are what is bright and what is dark in the box, offered as earlier answers. What comes of them is an
-    alternative that never counts more than the plain answer: believing it gained nothing on training slices.
+    The consensus comes first, unless the judge clearly prefers another answer.
     """
-    return [_in_order(look, pool) for pool in box_pools(look, prompts)]
+    return [_best_apart(look, pool, SAME, PREFERENCE) for pool in box_pools(look, prompts)]
 
 
 def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
-    """Up to three different answers to each box, in the order in which they are given."""
+    """Six answers to each box: the consensus, the network's three, and what is bright and what is dark in the box.
+
+    The consensus is the mean of the plain answer, the last alternative and the likeness to the ellipse in the box; on
+    training slices it is better than each of them.
+    """
     box, clicks = look.boxes(prompts), look.clicks(prompts)
     n = len(prompts)
     nothing = torch.zeros((n, 8, 8), dtype=torch.bool, device=look.device)
@@ -75,50 +91,53 @@ def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
     grid = look.net.config.grid
     unknown = torch.full((n, 1, grid, grid), float("nan"), device=look.device)
     maps = look.maps(roi, box, clicks, unknown)
-    plain = look.answer(roi, maps)
-    guess = F.interpolate(guessed_sides(maps), (CLOSE_GRID, CLOSE_GRID), mode="area").flatten(0, 1)[:, None]
-    roi2, box2, clicks2 = (t.repeat_interleave(2, 0) for t in (roi, box, clicks))
-    maps2 = look.maps(roi2, box2, clicks2, guess)
-    guessed = look.answer(roi2, maps2)
-    fine = F.interpolate(guessed.logits, (grid, grid), mode="bilinear", align_corners=False)
-    logits = torch.cat([plain.logits, fine.unflatten(0, (n, 2)).flatten(1, 2)], 1)
-    most = plain.iou.amax(1, keepdim=True) - BEHIND
-    others = torch.minimum(guessed.iou.unflatten(0, (n, 2)).flatten(1, 2), most).clamp_min(0)
-    iou = torch.cat([plain.iou, others], 1)
-    pools = []
-    for k in range(n):
-        chosen = _different(logits[k], iou[k])
-        pools.append(_box_pool(look, prompts[k], logits[k], chosen, roi[k], maps2[2 * k]))
-    return pools
+    answers = look.answer(roi, maps).logits
+    p = torch.sigmoid(answers)
+    alike = torch.sigmoid(STEEP * smoothed(maps[:, TONE_CHANNEL, None], WIDE)) * maps[:, BOX_CHANNEL, None]
+    consensus = torch.logit((p[:, :1] + p[:, 2:] + alike) / 3, 1e-4)
+    inside = maps[:, BOX_CHANNEL, None] > 0
+    sides = torch.where(inside, STEEP * maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]], FAR_OUTSIDE)
+    logits = torch.cat([consensus, answers, sides], 1)
+    return [_box_pool(look, prompts[k], logits[k], roi[k], maps[k]) for k in range(n)]
 
 
-def _box_pool(
-    look: Look, prompt: Prompt, logits: Tensor, chosen: list[int], roi: Tensor, maps: Tensor
-) -> Pool:
-    """The chosen of the answers (9, R, R) on one region, with the facts told on the grid of `maps`."""
-    small = F.interpolate(logits[None], maps.shape[-2:], mode="bilinear", align_corners=False)[0]
-    masks = small > 0
-    told = image_facts(torch.sigmoid(small[chosen]), maps[None].expand(len(chosen), -1, -1, -1))
-    size = small.shape[-1]
-    cell = roi[2:] * 2 / size
+def _box_pool(look: Look, prompt: Prompt, logits: Tensor, roi: Tensor, maps: Tensor) -> Pool:
+    """The answers (K, R, R) on one region, with the facts told on its grid."""
+    masks = logits > 0
+    told = image_facts(torch.sigmoid(logits), maps[None].expand(len(logits), -1, -1, -1))
+    cell = roi[2:] * 2 / logits.shape[-1]
     own, _ = box_of_mask(masks, roi.expand(len(masks), -1))
-    corner = (roi[:2] - roi[2:] + cell / 2).repeat(2)
-    in_cells = (own - corner) / cell.repeat(2)
-    middle = (_middle(look, prompt) - corner[:2]) / cell
+    corner = roi[:2] - roi[2:] + cell / 2
+    middle = (_middle(look, prompt) - corner) / cell
     side = float(cell.prod().sqrt()) / max(look.frame.work)
-    placed = place_facts(masks, in_cells, middle, side, boxed=True)[chosen]
-    found = [(logits[k], torch.zeros(()), roi) for k in chosen]
-    return Pool(found, torch.cat([told, placed], 1), masks[chosen])
+    placed = place_facts(masks, (own - corner.repeat(2)) / cell.repeat(2), middle, side, boxed=True)
+    found = [(each, torch.zeros(()), roi) for each in logits]
+    clicks = look.clicks([prompt])[0]
+    at = (clicks[:, :2] - corner) / cell
+    return Pool(
+        found, torch.cat([told, placed], 1), masks, _follows(masks, torch.cat([at, clicks[:, 2:]], 1))
+    )
+
+
+def _follows(masks: Tensor, clicks: Tensor) -> Tensor:
+    """Which masks (K, rows, cols) hold the positive clicks (N, 3) and not the negative ones, see ``Pool.follows``."""
+    rows, cols = (clicks[:, k].round().long().clamp(0, masks.shape[1 + k] - 1) for k in range(2))
+    held = masks[:, rows, cols]
+    wrong = (held & (clicks[:, 2] < 0)) | (~held & (clicks[:, 2] > 0))
+    right = (~wrong.any(1)).float()
+    return right if right.any() else torch.ones_like(right)
 
 
 def _in_order(look: Look, pool: Pool) -> list[Found]:
     """The answers with the IoU that the judge expects, none above one before it."""
-    scores = look.net.judge(pool.facts).tolist()
+    return _behind(pool.found, look.net.judge(pool.facts).tolist())
+
+
+def _behind(found: list[Found], scores: list[float]) -> list[Found]:
+    """Answers in their order, with scores of which none is above the one before."""
     for k in range(1, len(scores)):
         scores[k] = max(0.0, min(scores[k], scores[k - 1] - BEHIND))
-    return [
-        (logits, torch.tensor(score), roi) for (logits, _, roi), score in zip(pool.found, scores, strict=True)
-    ]
+    return [(logits, torch.tensor(score), roi) for (logits, _, roi), score in zip(found, scores, strict=True)]
 
 
 def again(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
@@ -146,7 +165,7 @@ def search(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
     The first look sees the first positive click alone and the second all of them, as in training. The best three that
     differ are given.
     """
-    return [_best_apart(look, pool) for pool in click_pools(look, prompts)]
+    return [_best_apart(look, pool, APART) for pool in click_pools(look, prompts)]
 
 
 def search_fast(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
@@ -176,28 +195,32 @@ def click_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
             order = [int(iou.argmax())]
             box = torch.where(there[:, None], box, torch.cat([roi[:, :2] - 1, roi[:, :2] + 1], 1))
         chosen = _apart(order, _box_iou(box), SAME_BOX)[:THIRD_LOOKS]
-        pools.append(_third_look(look, prompt, logits[chosen], roi[chosen], box[chosen]))
+        near = standing_out(look.levels[0][0, 0], look.clicks([prompt])[0])
+        every = torch.cat([box[chosen], near])
+        new = [k for k in _apart(list(range(len(every))), _box_iou(every), SAME_BOX) if k >= len(chosen)]
+        wanted = torch.cat([box[chosen], every[new]])
+        pools.append(_third_look(look, prompt, logits[chosen], roi[chosen], wanted))
     return pools
 
 
 def _third_look(look: Look, prompt: Prompt, logits: Tensor, roi: Tensor, box: Tensor) -> Pool:
-    """Masks (K, R, R) on regions (K, 4), and what is answered to their boxes (K, 4) with the clicks."""
-    n = len(logits)
+    """Masks (K, R, R) on regions (K, 4), and what is answered to boxes (N, 4), theirs first, with the clicks."""
+    n, n_masks = len(box), len(logits)
     clicks = look.clicks([prompt]).expand(n, -1, -1)
     around = roi_of_box(box)
     unknown = torch.full((n, 1, CLOSE_GRID, CLOSE_GRID), float("nan"), device=look.device)
     maps = look.maps(around, box, clicks, unknown)
     third = look.answer(around, maps).logits[:, 0]
-    same = resample(torch.sigmoid(logits)[:, None], roi, around, CLOSE_GRID)[:, 0]
+    same = resample(torch.sigmoid(logits)[:, None], roi, around[:n_masks], CLOSE_GRID)[:, 0]
     own, there = box_of_mask(third > 0, around)
     own = torch.where(there[:, None], own, box)
     around3 = roi_of_box(own)
     maps3 = look.maps(around3, own, clicks, unknown)
     p3 = resample(torch.sigmoid(third)[:, None], around, around3, CLOSE_GRID)[:, 0]
-    told = torch.cat([image_facts(same, maps), image_facts(p3, maps3)])
+    told = torch.cat([image_facts(same, maps[:n_masks]), image_facts(p3, maps3)])
     found = [(each, torch.zeros(()), region) for each, region in zip(logits, roi, strict=True)]
     found += [(each, torch.zeros(()), region) for each, region in zip(third, around, strict=True)]
-    return _with_places(look, prompt, found, told, torch.cat([box, own]))
+    return _with_places(look, prompt, found, told, torch.cat([box[:n_masks], own]))
 
 
 def _pool(look: Look, found: list[Found], p: Tensor, roi: Tensor, prompt: Prompt) -> Pool:
@@ -222,7 +245,11 @@ def _with_places(look: Look, prompt: Prompt, found: list[Found], told: Tensor, b
     middle = (_middle(look, prompt) + 0.5) / step - 0.5
     side = step / max(look.frame.work)
     placed = place_facts(masks, (box + 0.5) / step - 0.5, middle, side, boxed=prompt.box is not None)
-    return Pool(found, torch.cat([told, placed], 1), masks)
+    clicks = look.clicks([prompt])[0]
+    at = (clicks[:, :2] + 0.5) / step - 0.5
+    return Pool(
+        found, torch.cat([told, placed], 1), masks, _follows(masks, torch.cat([at, clicks[:, 2:]], 1))
+    )
 
 
 def _middle(look: Look, prompt: Prompt) -> Tensor:
@@ -277,27 +304,25 @@ def _scales(look: Look, clicks: Tensor) -> Tensor:
     return torch.stack(regions)
 
 
-def _best_apart(look: Look, pool: Pool) -> list[Found]:
-    """The answer the judge believes in most, and the next two that differ from those before."""
-    scores = look.net.judge(pool.facts)
+def _best_apart(look: Look, pool: Pool, most: float, prefer: float = 0.0) -> list[Found]:
+    """The answer the judge believes in most, and the next two that overlap those before by no more than `most`.
+
+    The first of the pool is kept in front unless another one is believed in by more than `prefer` above it.
+    """
+    scores = look.net.judge(pool.facts) * pool.follows
     order = [int(k) for k in torch.argsort(scores, descending=True, stable=True)]
-    chosen = _apart(order, _mask_iou(pool.masks), APART)
+    if float(scores[order[0]] - scores[0]) <= prefer and bool(pool.follows[0]):
+        order = [0, *(k for k in order if k != 0)]
+    chosen = _apart(order, _mask_iou(pool.masks), most)
     chosen = (chosen + [k for k in order if k not in chosen])[:N_CANDIDATES]
-    return [(pool.found[k][0], scores[k], pool.found[k][2]) for k in sorted(chosen, key=order.index)]
+    chosen = sorted(chosen, key=order.index)
+    return _behind([pool.found[k] for k in chosen], scores[chosen].tolist())
 
 
 def _first_positive(clicks: Tensor) -> Tensor:
     """The first positive of the clicks (P, N, 3) alone, (P, 1, 3)."""
     first = (clicks[:, :, 2] > 0).float().argmax(1)
     return clicks[torch.arange(len(clicks), device=clicks.device), first][:, None]
-
-
-def _different(logits: Tensor, iou: Tensor) -> list[int]:
-    """Of the answers (K, R, R) to one box the best three that differ, the highest predicted IoU first."""
-    order = [int(k) for k in torch.argsort(iou, descending=True, stable=True)]
-    chosen = _apart(order, _mask_iou(logits > 0), SAME)
-    chosen = (chosen + [k for k in order if k not in chosen])[:N_CANDIDATES]
-    return sorted(chosen, key=order.index)
 
 
 def _apart(order: list[int], iou: Tensor, most: float) -> list[int]:

@@ -9,14 +9,16 @@ them into the predicted IoU. (Predicted IoU of a mask: Kirillov et al. 2023, SAM
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_sam_med.models.builtin_net import BOX_CHANNEL
+from napari_sam_med.models.builtin_net import BOX_CHANNEL, TONE_CHANNEL
 from napari_sam_med.models.builtin_tone import BINS, bin_places, histogram, smoothed
 
-LOCAL, INSIDE, OFFSET, SCALE, TONE = 1, 3, 5, 12, 14
+LOCAL, INSIDE, OFFSET, SCALE = 1, 3, 5, 12
 """Places of the maps that are read, see ``builtin_roi.prompt_maps``; the offsets take two."""
 EDGE_SEEN = 0.25
 """Grey step per cell, in standard deviations of the region, that counts as an edge."""
@@ -56,7 +58,7 @@ def image_facts(p: Tensor, maps: Tensor) -> Tensor:
     Tensor, shape (P, 36)
         The first of ``NAMES``, up to the scale.
     """
-    mask = (p > 0.5).to(p.dtype)
+    mask = _Mask.of(p)
     rows = {**_shape(p, mask, maps), **_greys(mask, maps), **_edges(mask, maps), **_classes(mask, maps)}
     rows["scale"] = maps[:, SCALE, 0, 0]
     return torch.stack([rows[name] for name in NAMES[: len(rows)]], 1)
@@ -116,15 +118,32 @@ def _share(x: Tensor, of: Tensor) -> Tensor:
 
 
 def _grown(mask: Tensor, cells: int) -> Tensor:
-    return F.max_pool2d(mask[:, None], 2 * cells + 1, 1, cells)[:, 0]
+    side = 2 * cells + 1
+    rows = F.max_pool2d(mask[:, None], (side, 1), 1, (cells, 0))
+    return F.max_pool2d(rows, (1, side), 1, (0, cells))[:, 0]
 
 
 def _shrunk(mask: Tensor, cells: int) -> Tensor:
     return 1 - _grown(1 - mask, cells)
 
 
-def _shape(p: Tensor, mask: Tensor, maps: Tensor) -> dict[str, Tensor]:
+class _Mask(NamedTuple):
+    """Masks (P, R, R) of 0 and 1, and what is around and deep inside of them."""
+
+    own: Tensor
+    ring: Tensor
+    near: Tensor
+    deep: Tensor
+
+    @classmethod
+    def of(cls, p: Tensor) -> _Mask:
+        own = (p > 0.5).to(p.dtype)
+        return cls(own, _grown(own, 2) - own, _grown(own, 3), _shrunk(own, 2))
+
+
+def _shape(p: Tensor, masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
     """Outline and fit to the box."""
+    mask = masks.own
     box, offset = maps[:, BOX_CHANNEL], maps[:, OFFSET : OFFSET + 2]
     area = _sum(mask) + 1.0
     touched, reach = [], []
@@ -147,7 +166,7 @@ def _shape(p: Tensor, mask: Tensor, maps: Tensor) -> dict[str, Tensor]:
         "perimeter": _sum(gradient) / area.sqrt(),
         "thin": _sum(_shrunk(mask, 1)) / area,
         "thick": _sum(_shrunk(mask, 3)) / area,
-        "bays": (_sum(_shrunk(_grown(mask, 3), 3)) / area).clamp(max=3),
+        "bays": (_sum(_shrunk(masks.near, 3)) / area).clamp(max=3),
         "doubt": _sum(p * (1 - p)) / area,
     }
 
@@ -158,12 +177,13 @@ def _moments(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (_sum(x * x * weight) / n - mean.square()).clamp_min(0)
 
 
-def _greys(mask: Tensor, maps: Tensor) -> dict[str, Tensor]:
+def _greys(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
     """Grey inside against that around, in standard deviations."""
+    mask = masks.own
     x, inside, box = maps[:, LOCAL], maps[:, INSIDE], maps[:, BOX_CHANNEL]
     within = _moments(x, mask)
-    ring = _moments(x, (_grown(mask, 2) - mask) * inside)
-    edge = _moments(x, mask - _shrunk(mask, 2))
+    ring = _moments(x, masks.ring * inside)
+    edge = _moments(x, mask - masks.deep)
     rest = _moments(x, box * (1 - mask) * inside)
     out = _moments(x, (1 - box) * (1 - mask) * inside)
 
@@ -187,8 +207,9 @@ def _gradient(x: Tensor) -> tuple[Tensor, Tensor]:
     return (rows[:, 2:] - rows[:, :-2]) / 2, (cols[:, :, 2:] - cols[:, :, :-2]) / 2
 
 
-def _edges(mask: Tensor, maps: Tensor) -> dict[str, Tensor]:
+def _edges(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
     """Whether the grey changes where the outline runs, in its direction and always to the same side."""
+    mask = masks.own
     dy, dx = _gradient(smoothed(maps[:, LOCAL : LOCAL + 1])[:, 0])
     my, mx = _gradient(smoothed(mask[:, None])[:, 0])
     grey, outline = torch.hypot(dy, dx), torch.hypot(my, mx)
@@ -201,14 +222,15 @@ def _edges(mask: Tensor, maps: Tensor) -> dict[str, Tensor]:
         "edge_over_box": (both / length / (box_edge + 0.02)).clamp(max=LIMIT),
         "edge_one_way": _sum(along).abs() / (both + 1e-3),
         "edge_along": _sum(along.abs()) / (both + 1e-3),
-        "edge_inside": _share(grey, _shrunk(mask, 2)),
+        "edge_inside": _share(grey, masks.deep),
         "edge_seen": _sum(outline * (grey > EDGE_SEEN)) / length,
         "edge_box": box_edge,
     }
 
 
-def _classes(mask: Tensor, maps: Tensor) -> dict[str, Tensor]:
+def _classes(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
     """Overlap of the histograms of the object, of what is around it, and of what lies beyond the box."""
+    mask = masks.own
     inside, box = maps[:, INSIDE], maps[:, BOX_CHANNEL]
     place = bin_places(maps[:, LOCAL])
 
@@ -217,7 +239,7 @@ def _classes(mask: Tensor, maps: Tensor) -> dict[str, Tensor]:
 
     rest = box * (1 - mask)
     within, around, beyond = greys(mask), greys(rest), greys((1 - box) * (1 - mask))
-    ring, others = greys(_grown(mask, 2) - mask), greys(1 - mask)
+    ring, others = greys(masks.ring), greys(1 - mask)
     alike = (within > others).to(mask.dtype).gather(1, place.round().long()).view_as(mask)
     outside = (1 - box) * inside
     share = greys(box)
@@ -229,10 +251,10 @@ def _classes(mask: Tensor, maps: Tensor) -> dict[str, Tensor]:
         "same_rest": torch.minimum(within, around).sum(1),
         "same_out": torch.minimum(within, beyond).sum(1),
         "same_ring": torch.minimum(within, ring).sum(1),
-        "leak": _share(alike, _grown(mask, 3) * outside),
+        "leak": _share(alike, masks.near * outside),
         "alike_out": _share(alike, outside),
         "alike_rest": _share(alike, rest * inside),
-        "tone_in": _share(maps[:, TONE], mask),
-        "tone_rest": _share(maps[:, TONE], rest * inside),
+        "tone_in": _share(maps[:, TONE_CHANNEL], mask),
+        "tone_rest": _share(maps[:, TONE_CHANNEL], rest * inside),
         "two_classes": between / spread.clamp_min(0.01),
     }

@@ -19,7 +19,7 @@ N_CANDIDATES = 3
 FEATURE_STRIDE = 8
 ENCODER_MULTIPLE = 32
 PROMPT_CHANNELS = 20
-BOX_CHANNEL, HAS_BOX_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL = 4, 11, 18, 19
+BOX_CHANNEL, HAS_BOX_CHANNEL, TONE_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL = 4, 11, 14, 18, 19
 """Places of some of the maps that ``builtin_roi.prompt_maps`` draws."""
 N_FACTS = 43
 """What the judge is told of a mask."""
@@ -216,24 +216,32 @@ def _up(x: Tensor) -> Tensor:
 
 
 class Judge(nn.Module):
-    """Predicted IoU of a mask from facts about it, see ``builtin_judge``."""
+    """Predicted IoU of a mask from facts about it, see ``builtin_judge``: the mean of several small networks."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, width: int = 48) -> None:
+    def __init__(self, members: int = 5, width: int = 32) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(N_FACTS))
         self.register_buffer("std", torch.ones(N_FACTS))
         half = width // 2
-        self.layers = nn.Sequential(
-            nn.Linear(N_FACTS, width), nn.ReLU(), nn.Linear(width, half), nn.ReLU(), nn.Linear(half, 1)
+        self.members = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(N_FACTS, width), nn.ReLU(), nn.Linear(width, half), nn.ReLU(), nn.Linear(half, 1)
+            )
+            for _ in range(members)
         )
 
     def forward(self, facts: Tensor) -> Tensor:
-        """Predicted IoU in 0..1, shape (...), from facts (..., N_FACTS)."""
+        """Predicted IoU in 0..1, shape (K,), from facts (K, N_FACTS)."""
+        return torch.stack([self.one(k, facts) for k in range(len(self.members))]).mean(0)
+
+    def one(self, member: int, facts: Tensor) -> Tensor:
+        """What one member predicts, (K,)."""
         x = ((facts - self.mean) / self.std).clamp(-4, 4)
-        return torch.sigmoid(self.layers(x))[..., 0]
+        predicted: Tensor = torch.sigmoid(self.members[member](x))[..., 0]
+        return predicted
 
 
 class BuiltinNet(nn.Module):

@@ -7,6 +7,8 @@ box: Rother et al. 2004, GrabCut; threshold between two classes: Otsu 1979.)
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -83,14 +85,14 @@ def _side(place: Tensor, over: Tensor, box: Tensor, known: Tensor) -> Tensor:
     return smoothed(ratio) * box
 
 
-def smoothed(x: Tensor) -> Tensor:
-    """Gaussian smoothing of maps (P, 1, R, R)."""
-    reach = torch.arange(-3, 4, dtype=x.dtype, device=x.device)
-    kernel = torch.exp(-(reach**2) / (2 * SMOOTH**2))
+def smoothed(x: Tensor, sigma: float = SMOOTH) -> Tensor:
+    """Gaussian smoothing of maps (P, 1, R, R) by `sigma` cells."""
+    reach = math.ceil(3 * sigma)
+    places = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
+    kernel = torch.exp(-(places**2) / (2 * sigma**2))
     kernel = kernel / kernel.sum()
-    return F.conv2d(
-        F.conv2d(x, kernel[None, None, :, None], padding=(3, 0)), kernel[None, None, None], padding=(0, 3)
-    )
+    along = F.conv2d(x, kernel[None, None, :, None], padding=(reach, 0))
+    return F.conv2d(along, kernel[None, None, None], padding=(0, reach))
 
 
 def bin_places(local: Tensor) -> Tensor:
