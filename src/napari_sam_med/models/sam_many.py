@@ -12,6 +12,7 @@ layer norm divides by follows from the same sums. Masks are drawn only where one
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +39,11 @@ class ManyDecoder:
     def __init__(self, sam: Sam, features: Tensor) -> None:
         self._decoder = sam.mask_decoder
         self._grid = (features.shape[2], features.shape[3])
-        self._stripe = _STRIPE if features.device.type == "cpu" else self._grid[0] * self._grid[1]
+        self._one_by_one = features.device.type == "cpu"
         transformer = self._decoder.transformer
         image = features[0].flatten(1).T + sam.prompt_encoder.no_mask_embed.weight
         place = sam.prompt_encoder.get_dense_pe()[0].flatten(1).T
-        depth = _Depth.first(image)
+        depth = _Depth(image, (), image.new_zeros(image.shape[1]))
         self._steps = []
         for layer in transformer.layers:
             from_image = _FromImage(layer.cross_attn_token_to_image, depth, place)
@@ -50,7 +51,7 @@ class ManyDecoder:
             self._steps.append((layer, from_image, to_image))
             depth = to_image.after
         self._last = _FromImage(transformer.final_attn_token_to_image, depth, place)
-        self._first_up = _Told(depth, _conv_weight(self._decoder.output_upscaling[0]))
+        self._up = depth.mapped(_conv_weight(self._decoder.output_upscaling[0]))
 
     def __call__(self, sparse: Tensor, min_score: float | None = None) -> tuple[list[Tensor], list[Tensor]]:
         """Logits and scores of each prompt.
@@ -76,22 +77,24 @@ class ManyDecoder:
         scores = decoder.iou_prediction_head(self._finish(tokens[:, :1], prompt[:, :1], seen)[:, 0])[:, 1:]
         kept = torch.ones_like(scores, dtype=torch.bool) if min_score is None else scores > min_score
         low_res: list[Tensor] = [scores.new_zeros((0, 4 * self._grid[0], 4 * self._grid[1]))] * len(sparse)
-        drawn = kept.any(1).nonzero()[:, 0]
-        if len(drawn):
-            if len(drawn) < len(sparse):
-                tokens, prompt, seen = tokens[drawn], prompt[drawn], seen.of(drawn)
+        drawn = kept.any(1)
+        if drawn.any():
+            tokens, prompt, seen = tokens[drawn], prompt[drawn], _chosen(seen, drawn)
             mlps = decoder.output_hypernetworks_mlps[1:]
             of_masks = slice(2, 2 + len(mlps))
             last = self._finish(tokens[:, of_masks], prompt[:, of_masks], seen)
             weights = torch.stack([mlp(last[:, k]) for k, mlp in enumerate(mlps)], dim=1)
-            told = self._first_up.rows(seen)
-            for k, place in enumerate(drawn.tolist()):
-                low_res[place] = self._draw(seen.scale[k], seen.rows[k], told[k], weights[k][kept[place]])
+            images = (one for group in seen for one in group.split())
+            for place, one, weight in zip(drawn.nonzero()[:, 0].tolist(), images, weights, strict=True):
+                low_res[place] = self._draw(one, weight[kept[place]])
         return low_res, [score[keep] for score, keep in zip(scores, kept, strict=True)]
 
-    def _transform(self, prompt: Tensor) -> tuple[Tensor, _Seen]:
-        """The layers of the two-way transformer: tokens (P, T, C) and the image as each prompt sees it."""
-        queries, seen = prompt, None
+    def _transform(self, prompt: Tensor) -> tuple[Tensor, list[_Seen]]:
+        """The layers of the two-way transformer: tokens (P, T, C) and the image as the prompts see it."""
+        ones = prompt.new_ones((len(prompt), 1, self._grid[0] * self._grid[1]))
+        # tokens go together, since reading the weights takes longest; images would not fit a CPU's caches together
+        seen = [_Seen(scale, ()) for scale in ones.split(1 if self._one_by_one else len(prompt))]
+        queries = prompt
         for layer, from_image, to_image in self._steps:
             if layer.skip_first_layer_pe:
                 queries = layer.self_attn(queries, queries, queries)
@@ -104,21 +107,25 @@ class ManyDecoder:
             seen = to_image(queries + prompt, queries, seen)
         return queries, seen
 
-    def _finish(self, tokens: Tensor, prompt: Tensor, seen: _Seen) -> Tensor:
+    def _finish(self, tokens: Tensor, prompt: Tensor, seen: Sequence[_Seen]) -> Tensor:
         """The last attention to the image, for some of the tokens (P, T, C)."""
         return self._decoder.transformer.norm_final_attn(tokens + self._last(tokens + prompt, seen))
 
-    def _draw(self, scale: Tensor, rows: Tensor, told: Tensor, weights: Tensor) -> Tensor:
+    def _draw(self, seen: _Seen, weights: Tensor) -> Tensor:
         """Logits (K, 4h, 4w) from the image that one prompt sees and the weights of each mask (K, c)."""
         first, norm, act, second, last_act = self._decoder.output_upscaling
-        base, first_bias = self._first_up.base, self._first_up.shift + first.bias.repeat(4)
+        base, first_bias = self._up.base, self._up.shift + first.bias.repeat(4)
         second_weight, second_bias = _conv_weight(second), second.bias.repeat(4)
+        told = [(rows[0], told[0]) for rows, told in self._up.told(seen)]
         (height, width), n_masks = self._grid, len(weights)
         fine = weights.new_empty((n_masks, len(base), 16))
-        for start in range(0, len(base), self._stripe):
-            here = slice(start, start + self._stripe)
-            x = base[here] * scale[:, here].T
-            x = x.addmm_(rows[:, here].T, told).add_(first_bias).view(-1, len(norm.weight))  # (n · 2 · 2, c)
+        stripe = _STRIPE if self._one_by_one else len(base)
+        for start in range(0, len(base), stripe):
+            here = slice(start, start + stripe)
+            x = base[here] * seen.scale[0, :, here].T
+            for rows, said in told:
+                x.addmm_(rows[:, here].T, said)
+            x = x.add_(first_bias).view(-1, len(norm.weight))  # (n · 2 · 2, c)
             x = act(F.layer_norm(x, (x.shape[1],), norm.weight, norm.bias, norm.eps))
             x = last_act(torch.addmm(second_bias, x, second_weight)).view(-1, weights.shape[1])
             fine[:, here] = (weights @ x.T).view(n_masks, -1, 16)
@@ -134,86 +141,91 @@ class ManyDecoder:
 class _Seen:
     """The image as each of P prompts sees it: scale · base + sum over rows of row ⊗ told + shift.
 
-    Base and shift are those of the :class:`_Depth`; told is values · out, of the depth, too.
+    Base and shift are those of the :class:`_Depth`; what was told is values · out, of the depth, too.
 
     Attributes
     ----------
     scale : Tensor, shape (P, 1, N)
-    rows : Tensor, shape (P, J, N)
-        Attention of the places to the tokens: J = G · T, head by head of each layer passed.
-    values : Tensor, shape (P, G, T, d + 1)
-        What each token tells, in the channels of its head; the last is 1.
+    layers : tuple of (rows, values), one a layer passed
+        Attention of the places to the tokens, head by head, shape (P, heads · T, N), and what each token tells in the
+        channels of its head, shape (P, heads, T, d + 1); the last channel is 1.
     """
 
     scale: Tensor
-    rows: Tensor
-    values: Tensor
+    layers: tuple[tuple[Tensor, Tensor], ...]
+
+    def __len__(self) -> int:
+        return len(self.scale)
 
     def of(self, prompts: Tensor) -> _Seen:
-        """The images of some prompts."""
-        return _Seen(self.scale[prompts], self.rows[prompts], self.values[prompts])
+        """The images of some prompts, given as booleans."""
+        return _Seen(
+            self.scale[prompts], tuple((rows[prompts], values[prompts]) for rows, values in self.layers)
+        )
+
+    def split(self) -> list[_Seen]:
+        """The image of each prompt."""
+        return [
+            _Seen(self.scale[k : k + 1], tuple((r[k : k + 1], v[k : k + 1]) for r, v in self.layers))
+            for k in range(len(self))
+        ]
+
+
+def _chosen(seen: Sequence[_Seen], prompts: Tensor) -> list[_Seen]:
+    """The images of some prompts, given as booleans, in groups as before; what is kept whole is not copied."""
+    groups = zip(seen, prompts.split([len(group) for group in seen]), strict=True)
+    return [group if here.all() else group.of(here) for group, here in groups if here.any()]
 
 
 @dataclass(frozen=True)
 class _Depth:
-    """What the images of all prompts have in common after some layers.
+    """What the images of all prompts have in common after some layers, or a linear map of that.
 
     Attributes
     ----------
     base : Tensor, shape (N, C)
-    out : Tensor, shape (G, d + 1, C)
-        From a head's channels to the image's.
+    out : tuple of Tensor, shape (heads, d + 1, C), one a layer passed
+        From what a token tells to the channels of the image.
     shift : Tensor, shape (C,)
     """
 
     base: Tensor
-    out: Tensor
+    out: tuple[Tensor, ...]
     shift: Tensor
 
-    @classmethod
-    def first(cls, image: Tensor) -> _Depth:
-        """Before the first layer: the image itself."""
-        return cls(image, image.new_zeros((0, 1, image.shape[1])), image.new_zeros(image.shape[1]))
+    def mapped(self, weight: Tensor) -> _Depth:
+        """Times a matrix (C, c)."""
+        return _Depth(self.base @ weight, tuple(out @ weight for out in self.out), self.shift @ weight)
 
-
-class _Told:
-    """A linear map of the image, weight (C, c), at some depth."""
-
-    def __init__(self, depth: _Depth, weight: Tensor) -> None:
-        self.base = depth.base @ weight  # (N, c)
-        self.out = depth.out @ weight
-        self.shift = depth.shift @ weight
-
-    def rows(self, seen: _Seen) -> Tensor:
-        """What the tokens told, mapped: (P, J, c)."""
-        return _per_head(seen.values, self.out).flatten(1, 2)
+    def told(self, seen: _Seen) -> list[tuple[Tensor, Tensor]]:
+        """For each layer, rows (P, J, N) and what was told (P, J, C)."""
+        return [
+            (rows, _per_head(values, out).flatten(1, 2))
+            for (rows, values), out in zip(seen.layers, self.out, strict=True)
+        ]
 
 
 class _Asked:
-    """Scores of tokens against the places of the image: products with their projections, (x W) · asked."""
+    """Scores of tokens against the places of the image: products with their projections, (x W + bias) · asked."""
 
     def __init__(self, projection: Any, n_heads: int, depth: _Depth, place: Tensor) -> None:
-        told = _Told(depth, projection.weight.T)
-        self._first = not len(depth.out)
-        placed = place @ projection.weight.T
-        self._told, self._n_heads = told, n_heads
-        self._base = _split(told.base + placed if self._first else told.base, n_heads)
-        self._place = _split(placed, n_heads)
-        self._bias = (told.shift + projection.bias).view(n_heads, -1)
+        self._n_heads, self._depth = n_heads, depth.mapped(projection.weight.T)
+        placed = place @ projection.weight.T + (self._depth.shift + projection.bias)
+        if not depth.out:  # not scaled yet
+            placed += self._depth.base
+        self._placed = _channels_first(placed, n_heads)
+        self._base = _channels_first(self._depth.base, n_heads)
 
-    def __call__(self, asked: Tensor, seen: _Seen | None) -> Tensor:
-        """Scores (P, heads, T, N) of what tokens ask, (P, heads, T, d), but for :meth:`bias`."""
-        found = _per_head(asked, self._base)
-        if seen is None:
-            return found
-        found = torch.addcmul(_per_head(asked, self._place), found, seen.scale[:, None])
-        told = self._told.rows(seen).unflatten(-1, (self._n_heads, -1))
-        told = torch.einsum("phtd,pjhd->phtj", asked, told).flatten(1, 2)
-        return torch.baddbmm(found.flatten(1, 2), told, seen.rows).view_as(found)
-
-    def bias(self, asked: Tensor) -> Tensor:
-        """The same at all places: (P, heads, T, 1)."""
-        return torch.einsum("phtd,hd->pht", asked, self._bias)[..., None]
+    def __call__(self, asked: Tensor, seen: _Seen) -> Tensor:
+        """Scores (P, heads, T, N) of what tokens ask, (P, heads, T, d)."""
+        if not seen.layers:
+            return _per_head(asked, self._placed)
+        scores = _per_head(asked, self._placed, _per_head(asked, self._base).mul_(seen.scale[:, None]))
+        flat = scores.flatten(1, 2)
+        for rows, told in self._depth.told(seen):
+            near = torch.einsum("phtd,pjhd->phtj", asked, told.unflatten(-1, (self._n_heads, -1)))
+            flat.baddbmm_(near.flatten(1, 2), rows)
+        return scores
 
 
 class _FromImage:
@@ -222,23 +234,29 @@ class _FromImage:
     def __init__(self, attention: Any, depth: _Depth, place: Tensor) -> None:
         self._attention, self._n_heads = attention, attention.num_heads
         self._asked = _Asked(attention.k_proj, self._n_heads, depth, place)
-        self._told = _Told(depth, attention.v_proj.weight.T)
-        self._base = _split(self._told.base, self._n_heads).transpose(1, 2).contiguous()
-        self._shift = self._told.shift + attention.v_proj.bias
+        self._depth = depth.mapped(attention.v_proj.weight.T)
+        self._base = _channels_first(self._depth.base, self._n_heads).transpose(1, 2)
+        self._shift = self._depth.shift + attention.v_proj.bias
 
-    def __call__(self, queries: Tensor, seen: _Seen | None) -> Tensor:
+    def __call__(self, queries: Tensor, seen: Sequence[_Seen]) -> Tensor:
+        """What tokens (P, T, C) find in the images of their prompts."""
         asked = _heads(self._attention.q_proj(queries), self._n_heads)
-        asked = asked / asked.shape[-1] ** 0.5
-        # what is the same at all places falls out of the softmax
-        share = torch.softmax(self._asked(asked, seen), dim=-1)
-        if seen is None:
-            found = _per_head(share, self._base)
-        else:
-            told = _heads(self._told.rows(seen), self._n_heads)
-            near = torch.bmm(share.flatten(1, 2), seen.rows.transpose(1, 2)).view(*share.shape[:3], -1)
-            found = _per_head(share * seen.scale[:, None], self._base) + near @ told
+        asked = (asked / asked.shape[-1] ** 0.5).split([len(group) for group in seen])
+        found = torch.cat([self._found(one, group) for one, group in zip(asked, seen, strict=True)])
         # shares add up to 1, so that the shift comes out whole
         return self._attention.out_proj(found.transpose(1, 2).flatten(2) + self._shift)
+
+    def _found(self, asked: Tensor, seen: _Seen) -> Tensor:
+        share = torch.softmax(self._asked(asked, seen), dim=-1)
+        if not seen.layers:
+            return _per_head(share, self._base)
+        flat = share.flatten(1, 2)
+        near = [
+            (torch.bmm(flat, rows.transpose(1, 2)).view(*asked.shape[:3], -1), _heads(told, self._n_heads))
+            for rows, told in self._depth.told(seen)
+        ]
+        found = _per_head(share.mul_(seen.scale[:, None]), self._base)
+        return found + sum(weight @ told for weight, told in near)
 
 
 class _ToImage:
@@ -250,33 +268,42 @@ class _ToImage:
         out = attention.out_proj.weight.T.unflatten(0, (self._n_heads, -1))
         # shares add up to 1 in each head, so that shift and bias come out whole
         always = (depth.shift + attention.out_proj.bias).expand(self._n_heads, 1, -1) / self._n_heads
-        out = torch.cat([out, always], dim=1)
-        out = torch.cat([depth.out, out]) if len(depth.out) else out
-        base, self._out = _centred(depth.base), _centred(out)
+        outs = tuple(_centred(part) for part in (*depth.out, torch.cat([out, always], dim=1)))
+        base = _centred(depth.base)
+        self._centred = _Depth(base, outs, torch.zeros_like(depth.shift))
         self._square = base.square().sum(1)
-        self._pull = 2 * self._out @ base.T  # (G, d + 1, N)
-        self.after = _Depth(base * norm.weight, self._out * norm.weight, norm.bias)
+        self._pulls = [2 * part @ base.T for part in outs]  # (heads, d + 1, N)
+        self.after = _Depth(base * norm.weight, tuple(part * norm.weight for part in outs), norm.bias)
 
-    def __call__(self, keys: Tensor, values: Tensor, seen: _Seen | None) -> _Seen:
+    def __call__(self, keys: Tensor, values: Tensor, seen: Sequence[_Seen]) -> list[_Seen]:
+        """The images after attention to their prompts' tokens, (P, T, C) each, and the layer norm."""
         asked = _heads(self._attention.k_proj(keys), self._n_heads)
-        asked = asked / asked.shape[-1] ** 0.5
-        rows = torch.softmax(self._asked(asked, seen) + self._asked.bias(asked), dim=2).flatten(1, 2)
         values = F.pad(_heads(self._attention.v_proj(values), self._n_heads), (0, 1), value=1.0)
-        if seen is None:
-            return self._normed(values.new_ones((len(values), 1, len(self._square))), rows, values)
-        return self._normed(
-            seen.scale, torch.cat([seen.rows, rows], 1), torch.cat([seen.values, values], 1)
-        )
+        sizes = [len(group) for group in seen]
+        groups = zip((asked / asked.shape[-1] ** 0.5).split(sizes), values.split(sizes), seen, strict=True)
+        return [self._told(*group) for group in groups]
 
-    def _normed(self, scale: Tensor, rows: Tensor, values: Tensor) -> _Seen:
-        """Divided by the standard deviation over the channels; `rows` are changed in place."""
-        told = _per_head(values, self._out).flatten(1, 2)
-        # |scale · base + rowsᵀ told|² = scale² |base|² + rows · (2 scale base · told + (told · told) rows)
-        near = _per_head(values, self._pull).flatten(1, 2).mul_(scale)
-        near = near.baddbmm_(told @ told.transpose(1, 2), rows).mul_(rows).sum(1, keepdim=True)
-        square = near.addcmul_(scale.square(), self._square).clamp_min_(0)
-        shrink = torch.rsqrt(square / told.shape[-1] + self._eps)
-        return _Seen(scale * shrink, rows.mul_(shrink), values)
+    def _told(self, asked: Tensor, values: Tensor, seen: _Seen) -> _Seen:
+        rows = torch.softmax(self._asked(asked, seen), dim=2).flatten(1, 2)
+        seen = _Seen(seen.scale, (*seen.layers, (rows, values)))
+        shrink = torch.rsqrt(self._squares(seen) / self._centred.base.shape[1] + self._eps)
+        return _Seen(seen.scale * shrink, tuple((rows * shrink, values) for rows, values in seen.layers))
+
+    def _squares(self, seen: _Seen) -> Tensor:
+        """Sums of squares over the centred channels, (P, 1, N).
+
+        |scale · base + Σ rowᵢ toldᵢ|² = scale² |base|² + Σ rowᵢ (2 scale base · toldᵢ + Σ rowⱼ toldⱼ · toldᵢ), of which
+        the pairs i, j of different layers are taken once and doubled.
+        """
+        told = self._centred.told(seen)
+        squares = seen.scale.square() * self._square
+        for k, ((rows, mine), (_, values)) in enumerate(zip(told, seen.layers, strict=True)):
+            near = _per_head(values, self._pulls[k]).flatten(1, 2).mul_(seen.scale)
+            for others, theirs in told[:k]:
+                near.baddbmm_(mine @ theirs.transpose(1, 2), others, alpha=2)
+            near.baddbmm_(mine @ mine.transpose(1, 2), rows)
+            squares += near.mul_(rows).sum(1, keepdim=True)
+        return squares.clamp_min_(0)
 
 
 def _conv_weight(layer: Any) -> Tensor:
@@ -294,15 +321,22 @@ def _heads(x: Tensor, n_heads: int) -> Tensor:
     return x.unflatten(-1, (n_heads, -1)).transpose(1, 2)
 
 
-def _split(x: Tensor, n_heads: int) -> Tensor:
+def _channels_first(x: Tensor, n_heads: int) -> Tensor:
     """(N, heads · d) to (heads, d, N)."""
     return x.T.contiguous().unflatten(0, (n_heads, -1))
 
 
-def _per_head(x: Tensor, matrices: Tensor) -> Tensor:
-    """(P, heads, T, a) times (heads, a, b): contiguous (P, heads, T, b), without copies of the matrices."""
-    if len(x) == 1:
-        return torch.bmm(x[0], matrices)[None]
+def _per_head(x: Tensor, matrices: Tensor, onto: Tensor | None = None) -> Tensor:
+    """(P, heads, T, a) times (heads, a, b): contiguous (P, heads, T, b), without copies of the matrices.
+
+    Added in place to `onto`, if that is given.
+    """
     n_prompts, n_heads, n_tokens, _ = x.shape
+    if n_prompts == 1:
+        if onto is not None:
+            onto[0].baddbmm_(x[0], matrices)
+            return onto
+        return torch.bmm(x[0], matrices)[None]
     found = torch.bmm(x.transpose(0, 1).reshape(n_heads, n_prompts * n_tokens, -1), matrices)
-    return found.view(n_heads, n_prompts, n_tokens, -1).transpose(0, 1).contiguous()
+    found = found.view(n_heads, n_prompts, n_tokens, -1).transpose(0, 1)
+    return found.contiguous() if onto is None else onto.add_(found)
