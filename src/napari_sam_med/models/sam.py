@@ -24,7 +24,7 @@ from napari_sam_med.models.weights import sha256_of
 PREPROCESSING = "longest-side-1"
 _DTYPE = "float16"
 _STABILITY_OFFSET = 1.0
-# prompts decoded together: a prompt's image tokens alone take 4 MiB, in several places; more would leave a CPU's caches
+# prompts decoded together: a few share the reading of the weights; each keeps 2 MiB until it is drawn
 _TOGETHER = {"cpu": 4, "mps": 16, "cuda": 64}
 
 _Enlarge = Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]

@@ -1,9 +1,9 @@
 """SAM's mask decoder for many prompts on one image: the same numbers up to rounding, in less time. Imports torch.
 
-The decoder of ``segment_anything`` changes all 4096 image tokens, 256 numbers each, anew for every prompt. But a prompt
-has few tokens, and all that they tell an image token is a mixture, by attention, of what they have to say. So the image
-that a prompt sees after any layer is the image of all prompts, scaled at each place by the layer norm, plus a sum of few
-products: attention (a number a place) times what was told (a number a channel). It is kept in that form
+The decoder of ``segment_anything`` changes all 4096 image tokens, 256 numbers each, anew for every prompt. But a
+prompt has few tokens, and all that they tell an image token is a mixture, by attention, of what they have to say. So
+the image that a prompt sees after any layer is the image of all prompts, scaled at each place by the layer norm, plus a
+sum of few products: attention (a number a place) times what was told (a number a channel). It is kept in that form
 (:class:`_Seen`). What attention asks of it is linear, so products with the image of all prompts are made once for an
 image (:class:`_Depth`), in the 16 channels of a head, and the rest is sums over the few rows. The variance that the
 layer norm divides by follows from the same sums. Masks are drawn only where one has the score that is asked for.
@@ -22,7 +22,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 _STRIPE = 1024
-"""Image tokens that a mask is drawn from at once on a CPU, so that what comes between stays in its caches."""
+"""Image tokens that a mask is drawn from at once where images go one by one: what comes between stays in the caches."""
 
 
 class ManyDecoder:
@@ -34,12 +34,15 @@ class ManyDecoder:
         With its weights; they are not copied.
     features : Tensor, shape (1, C, h, w)
         Image embedding.
+    one_by_one : bool, optional
+        Work on the images of the prompts one after another, in stripes that fit a processor's caches, and not on all
+        together; by default on a CPU.
     """
 
-    def __init__(self, sam: Sam, features: Tensor) -> None:
+    def __init__(self, sam: Sam, features: Tensor, one_by_one: bool | None = None) -> None:
         self._decoder = sam.mask_decoder
         self._grid = (features.shape[2], features.shape[3])
-        self._one_by_one = features.device.type == "cpu"
+        self._one_by_one = features.device.type == "cpu" if one_by_one is None else one_by_one
         transformer = self._decoder.transformer
         image = features[0].flatten(1).T + sam.prompt_encoder.no_mask_embed.weight
         place = sam.prompt_encoder.get_dense_pe()[0].flatten(1).T
