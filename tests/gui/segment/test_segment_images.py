@@ -41,7 +41,7 @@ def test_right_drag_widens_and_darkens(panel, image):
 
 def test_right_mouse_button_on_the_canvas_moves_the_window_and_not_the_camera(panel, viewer, image):
     drag = viewer.mouse_drag_callbacks[-1]
-    panel.draw_box()
+    panel.tools.draw_box()
     drawing = list(viewer.layers["Boxes"].mouse_drag_callbacks)
     assert drawing
     before = tuple(image.contrast_limits)

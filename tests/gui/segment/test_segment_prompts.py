@@ -53,12 +53,12 @@ def test_napari_s_own_undo_takes_a_mask_back(panel, viewer, image, qtbot):
 
 def test_points_of_both_signs_make_one_prompt(panel, viewer, image, qtbot, segmenter):
     go_to_slice(viewer, image, "axial", 7)
-    panel.switch_points()
+    panel.tools.switch_points()
     assert viewer.layers.selection.active == viewer.layers["Points"]
     assert panel.view.positive.isChecked()
     viewer.layers["Points"].add([7, 20, 20])
     wait_for_candidate(qtbot, panel)
-    panel.switch_points()
+    panel.tools.switch_points()
     assert panel.view.negative.isChecked()
     viewer.layers["Points"].add([7, 22, 26])
     qtbot.waitUntil(lambda: len(segmenter.prompts[-1].points) == 2)

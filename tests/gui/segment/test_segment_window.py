@@ -25,11 +25,11 @@ def test_an_empty_viewer_says_what_to_do(viewer, qtbot):
     assert "sample" in panel.view.message.text
     assert not panel.view.box.isEnabled()
     for action in (
-        panel.segment,
+        panel.tools.segment,
         panel.objects.accept,
         panel.objects.undo,
-        panel.clear_prompts,
-        panel.draw_box,
+        panel.tools.clear,
+        panel.tools.draw_box,
     ):
         action()
     layer = add_volume(viewer, small_volumes()[0])
