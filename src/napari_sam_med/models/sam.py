@@ -117,7 +117,7 @@ class SamSegmenter:
     ) -> list[Candidates]:
         """Candidates for many prompts on one embedding; those of one kind (as many points, a box, logits) go together.
 
-        They agree with those of :meth:`decode` up to rounding, and take a third of the time (see :mod:`.sam_many`).
+        They agree with those of :meth:`decode` up to rounding, and take a fraction of the time (see :mod:`.sam_many`).
 
         Parameters
         ----------
