@@ -1,12 +1,16 @@
 """Reports of folders that hold less, or more, than a whole run."""
 
+import json
+
 import pandas as pd
 import pytest
 
 from fixtures.report_page import Page, numbers
 from fixtures.score_folder import failed_row, made_up_rows, write_folder, write_journal
 from napari_sam_med.core.errors import InputError, OutputError
+from napari_sam_med.evaluation.config import EvaluationConfig
 from napari_sam_med.evaluation.report import write_report
+from napari_sam_med.evaluation.robustness_config import RobustnessConfig
 from napari_sam_med.evaluation.robustness_rows import LabRow, lab_table
 from napari_sam_med.factors import FACTORS
 
@@ -127,6 +131,18 @@ def test_rows_of_the_robustness_lab_are_reported(tmp_path, place):
     assert "lab was not finished" in page.text  # it left no robustness.json
     assert numbers(rows[0][3]) == [0.51]
     assert numbers(rows[0][4]) == [-0.3]
+
+
+def test_the_noise_of_the_lab_and_its_bins_are_named_with_their_source(tmp_path):
+    write_folder(tmp_path, made_up_rows())
+    table = lab(("a", "b"))
+    table.assign(lab="degradation", mode="noise").to_csv(tmp_path / "robustness.csv", index=False)
+    config = RobustnessConfig(EvaluationConfig(("builtin",), ("S2", "S5")), bins=((0.0, 7.0),), bin_unit="%")
+    (tmp_path / "robustness.json").write_text(json.dumps({"config": config.describe(), "stopped": False}))
+    page = Page(write_report(tmp_path).html)
+    assert "Noise was Rician for magnitude MR images, else Gaussian" in page.text
+    assert "https://doi.org/10.1002/mrm.1910340618" in page.links
+    assert "0-7 percent of the sides" in page.text
 
 
 def test_without_the_lab_there_is_no_such_section(page):
