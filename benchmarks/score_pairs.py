@@ -1,10 +1,12 @@
 """Score models and baselines on a list of images with truth, and print the result as Markdown.
 
     python benchmarks/score_pairs.py PAIRS.csv -o runs/pairs [--split dev] [--model builtin] [--pictures DIR]
+    python benchmarks/score_pairs.py PAIRS.csv -o runs/all --split dev,train --strategies all --grid 16
 
 PAIRS.csv has the columns id, split, what, image, label and use; paths are relative to its folder. Every row is one
 pair. Pairs whose `use` says "use union" have their labels united, and the crops called hippo_* count as one pair.
 ``--pictures`` adds a folder laid out like SAM-Med2D's demo data (images/, masks/, label2image_test.json).
+A run that was stopped goes on where it was with the same command.
 
 Dice is averaged over the slices of an object, the objects of a pair, then the pairs; the interval is a bootstrap over
 pairs. For Otsu's threshold the ``oracle`` rows are the upper bound: the side that fits the truth better.
@@ -26,6 +28,8 @@ from napari_sam_med.core.errors import SamMedError
 from napari_sam_med.evaluation.baselines import BASELINES
 from napari_sam_med.evaluation.config import Case, EvaluationConfig
 from napari_sam_med.evaluation.statistics import bootstrap_mean
+from napari_sam_med.inference.everything import EverythingSettings
+from napari_sam_med.prompts import STRATEGIES
 
 ONE_PAIR = {"hippo_": "hippocampi"}
 MODALITIES = {"CT": "CT", "MR": "MR", "PET": "PT"}
@@ -84,8 +88,13 @@ def pair_means(scores: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
     return by_object.groupby([*how, "pair"], sort=False).mean().unstack(how)
 
 
+def strategies_of(text: str) -> tuple[str, ...]:
+    """Strategies named with commas; "all" for every one there is."""
+    return STRATEGIES.names() if text == "all" else tuple(text.split(","))
+
+
 def markdown(scores: pd.DataFrame) -> str:
-    """Two tables: the means over pairs, and the Dice of each pair with a box."""
+    """Three tables: the means over pairs, the rows of each strategy, and the Dice of each pair with a box."""
     means = pair_means(scores)
     lines = ["| model | strategy | rule | Dice | 95 % interval | pairs | objects | slices | errors |"]
     lines.append("|---|---|---|---:|---|---:|---:|---:|---:|")
@@ -101,10 +110,20 @@ def markdown(scores: pd.DataFrame) -> str:
         cells = [model, strategy, rule, f"{values.mean():.3f}", f"{low:.3f}-{high:.3f}", values.count()]
         cells += [n_objects, len(rows), int((rows["error"] != "").sum())]
         lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
-    lines += ["", *_by_pair(means), ""]
+    lines += ["", *_by_strategy(scores), ""]
+    if "S5" in means.columns.get_level_values("strategy"):
+        lines += [*_by_pair(means), ""]
     failed = scores[(scores["error"] != "") & (scores["model"] == "")]
     lines += [f"- {case}: {error}" for case, error in zip(failed["case"], failed["error"], strict=True)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _by_strategy(scores: pd.DataFrame) -> list[str]:
+    """Rows of each strategy, all models and rules together, and how many of them failed."""
+    lines = ["| strategy | rows | errors |", "|---|---:|---:|"]
+    for strategy, rows in scores[scores["strategy"] != ""].groupby("strategy", sort=False):
+        lines.append(f"| {strategy} | {len(rows)} | {int((rows['error'] != '').sum())} |")
+    return lines
 
 
 def _by_pair(means: pd.DataFrame) -> list[str]:
@@ -132,7 +151,10 @@ def main() -> int:
     parser.add_argument(
         "--model", action="append", help="model or baseline, repeat (default: builtin ellipse otsu)"
     )
-    parser.add_argument("--strategy", default="S2,S5", help="prompt strategies, with commas")
+    parser.add_argument(
+        "--strategies", "--strategy", default="S2,S5", help='prompt strategies, with commas, or "all"'
+    )
+    parser.add_argument("--grid", type=int, default=32, help="S1: points a side of its grid (default: 32)")
     parser.add_argument("--pictures", type=Path, help="folder of 2D images with masks, scored as well")
     parser.add_argument("--max-slices", type=int, help="at most so many slices a pair")
     parser.add_argument("--device", default="auto")
@@ -143,9 +165,10 @@ def main() -> int:
     try:
         config = EvaluationConfig(
             models=tuple(options.model or ["builtin", "ellipse", "otsu"]),
-            strategies=tuple(options.strategy.split(",")),
+            strategies=strategies_of(options.strategies),
             cases=tuple(cases),
             max_slices=options.max_slices,
+            everything=EverythingSettings(points_per_side=options.grid),
         )
         scores = run_evaluation(config, options.output, Workers(options.device))
     except SamMedError as error:

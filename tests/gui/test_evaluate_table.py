@@ -124,3 +124,57 @@ def test_a_written_table_reads_back(tmp_path, frame):
 def test_a_folder_that_is_missing_is_said_in_words(tmp_path, frame):
     with pytest.raises(OutputError, match=r"scores\.csv"):
         write_csv(frame, tmp_path / "missing" / "scores.csv")
+
+
+WIDE = [Column("name", "Object", elastic=True), *(Column(f"m{k}", f"Metric {k}") for k in range(8))]
+
+
+@pytest.fixture
+def wide(qtbot):
+    """A table of more columns than a narrow dock has room for."""
+    table = FrameTable()
+    qtbot.addWidget(table)
+    frame = pd.DataFrame(
+        {"name": ["an object with a very long name"] * 9, **{f"m{k}": 0.5 for k in range(8)}}
+    )
+    table.resize(300, 200)
+    table.show()
+    table.set_frame(frame, WIDE)
+    return table
+
+
+def widths(table):
+    return [table.columnWidth(i) for i in range(len(WIDE)) if not table.isColumnHidden(i)]
+
+
+def test_columns_without_room_are_hidden_from_the_last_on_and_named(wide, qtbot):
+    assert 0 < len(wide.hidden) < 7
+    assert list(wide.hidden) == [f"Metric {k}" for k in range(8 - len(wide.hidden), 8)]
+    assert sum(widths(wide)) == wide.viewport().width()
+    assert wide.horizontalScrollBar().maximum() == 0
+    told = []
+    wide.hidden_changed.connect(told.append)
+    wide.resize(1500, 200)
+    qtbot.waitUntil(lambda: wide.hidden == ())
+    assert told[-1] == []
+    assert len(widths(wide)) == len(WIDE)
+    wide.resize(300, 200)
+    qtbot.waitUntil(lambda: len(wide.hidden) > 0)
+    assert sum(widths(wide)) == wide.viewport().width()
+
+
+def test_a_name_gives_up_room_before_a_column_goes(wide, qtbot):
+    whole = wide.fontMetrics().horizontalAdvance("an object with a very long name")
+    assert wide.columnWidth(0) < whole
+    wide.resize(1500, 200)
+    qtbot.waitUntil(lambda: wide.columnWidth(0) > whole)
+
+
+def test_a_copy_has_the_columns_that_are_hidden(wide):
+    wide.copy(everything=True)
+    assert "Metric 7" in QGuiApplication.clipboard().text()
+
+
+def test_the_first_columns_stay_however_narrow_the_table(wide, qtbot):
+    wide.resize(60, 200)
+    qtbot.waitUntil(lambda: len(widths(wide)) == 3)

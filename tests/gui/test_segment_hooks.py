@@ -206,7 +206,7 @@ def test_the_panel_keeps_to_the_public_api(make_napari_viewer, qtbot):
     viewer.window.add_dock_widget(panel, name="Segment")
     qtbot.waitUntil(lambda: panel.controller.position is not None and panel.controller.model is not None)
     position = SlicePosition(0, panel.controller.position.index)
-    panel.draw_box()
+    panel.tools.draw_box()
     panel.canvas.prompts.put(position, Prompt(points=[[9, 9]], labels=[1], box=(4, 4, 20, 20)))
     qtbot.waitUntil(lambda: panel.controller.proposal is not None)
     panel.objects.accept()

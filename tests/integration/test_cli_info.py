@@ -6,14 +6,13 @@ import nibabel
 import numpy as np
 import pytest
 
-from napari_sam_med.cli import main
+from fixtures.commands import run_command
 
 
 def info(capsys, *arguments):
-    with pytest.raises(SystemExit) as caught:
-        main(["info", *(str(a) for a in arguments)])
+    status = run_command("info", *arguments)
     captured = capsys.readouterr()
-    return caught.value.code, captured.out, captured.err
+    return status, captured.out, captured.err
 
 
 def fact(text: str, name: str) -> str:

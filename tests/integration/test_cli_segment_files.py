@@ -10,17 +10,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from fixtures.commands import run_command
 from fixtures.fake_segmenter import FakeSegmenter
-from napari_sam_med.cli import main
 
 LPI = np.diag([-1.0, -1.0, -1.0, 1.0])  # file order (i, j, k) is (x, y, z) of the slices as they are shown
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-def run(*arguments):
-    with pytest.raises(SystemExit) as caught:
-        main([str(a) for a in arguments])
-    return caught.value.code
 
 
 @pytest.fixture
@@ -74,7 +68,7 @@ def oblique() -> np.ndarray:
 def test_a_box_comes_out_where_it_was_drawn_on_the_source_grid(tmp_path, fake, capsys, affine, suffix):
     source = nifti(tmp_path, affine, name="naïve 图像.nii.gz")
     mask = tmp_path / f"máscara{suffix}"
-    assert run("segment", source, "--box", "axial:3:2,4,6,9", "--label", 7, "-o", mask) == 0
+    assert run_command("segment", source, "--box", "axial:3:2,4,6,9", "--label", 7, "-o", mask) == 0
     text = capsys.readouterr().out
     assert "30 voxels" in text
     assert f"{30 * abs(np.linalg.det(affine[:3, :3])) / 1000:.3f} ml" in text
@@ -92,7 +86,7 @@ def test_a_box_comes_out_where_it_was_drawn_on_the_source_grid(tmp_path, fake, c
 def test_a_box_that_reaches_beyond_the_slice_is_cut_and_said_so(tmp_path, fake, capsys):
     source, mask = nifti(tmp_path, LPI), tmp_path / "mask.nii.gz"
     boxes = ("axial:3:2,4,6,9", "axial:4:-3,4,6,90")
-    assert run("segment", source, "--box", boxes[0], "--box", boxes[1], "-o", mask) == 0
+    assert run_command("segment", source, "--box", boxes[0], "--box", boxes[1], "-o", mask) == 0
     said = capsys.readouterr().err
     assert said.count("Warning") == 1
     assert "axial 4" in said
@@ -115,7 +109,7 @@ def test_prompt_files_make_one_mask_of_several_labels_and_later_prompts_win(tmp_
         ),
         encoding="utf-8",
     )
-    assert run("segment", source, "--prompts", prompts, "-o", tmp_path / "m.nii.gz") == 0
+    assert run_command("segment", source, "--prompts", prompts, "-o", tmp_path / "m.nii.gz") == 0
     mask = voxels_of(tmp_path / "m.nii.gz")
     slice_3 = mask[:, :, 3].T
     assert (slice_3[0:2, 0:2] == 300).all()
@@ -127,7 +121,7 @@ def test_prompt_files_make_one_mask_of_several_labels_and_later_prompts_win(tmp_
 
 def test_points_and_several_boxes(tmp_path, fake, capsys):
     source = nifti(tmp_path, LPI)
-    code = run(
+    code = run_command(
         *("segment", source, "-o", tmp_path / "m.nrrd"),
         *("--box", "axial:2:0,0,3,3", "--box", "axial:2:8,8,9,9"),
         *("--point", "sagittal:5:6,8", "--point", "sagittal:5:6,9:-"),
@@ -144,7 +138,9 @@ def test_the_model_sees_the_chosen_window(tmp_path, fake, monkeypatch):
     source = nifti(tmp_path, LPI)
     for window in ("500/1000", "-600/1500"):
         assert (
-            run("segment", source, "--box", "axial:3:2,4,6,9", "--window", window, "-o", tmp_path / "m.nrrd")
+            run_command(
+                "segment", source, "--box", "axial:3:2,4,6,9", "--window", window, "-o", tmp_path / "m.nrrd"
+            )
             == 0
         )
     data = voxels_of(source)[:, :, 3].T.astype(float)
@@ -166,7 +162,7 @@ def test_what_does_not_fit_the_volume_is_one_sentence_and_nothing_is_written(
 ):
     source = nifti(tmp_path, np.eye(4))
     out = tmp_path / "m.nii.gz"
-    assert run("segment", source, *arguments, "-o", out) == 1
+    assert run_command("segment", source, *arguments, "-o", out) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("Error: ")
     assert len(captured.err.strip().splitlines()) == 1
@@ -186,7 +182,7 @@ def test_bad_volumes_are_one_sentence(tmp_path, capsys, kind):
         ["info", source],
         ["segment", source, "--box", "axial:3:2,4,6,9", "-o", tmp_path / "m.nii.gz"],
     ):
-        assert run(*command) == 1
+        assert run_command(*command) == 1
         captured = capsys.readouterr()
         assert captured.err.startswith("Error: ")
         assert "broken.nii.gz" in captured.err
@@ -196,7 +192,7 @@ def test_bad_volumes_are_one_sentence(tmp_path, capsys, kind):
 def test_the_volume_itself_is_never_replaced(tmp_path, fake):
     source = nifti(tmp_path, np.eye(4))
     before = source.read_bytes()
-    assert run("segment", source, "--box", "axial:3:2,4,6,9", "-o", source) == 2
+    assert run_command("segment", source, "--box", "axial:3:2,4,6,9", "-o", source) == 2
     assert source.read_bytes() == before
 
 
@@ -216,7 +212,7 @@ REAL = {
 def test_real_files_come_out_on_their_own_grid(shared_data, tmp_path, fake, capsys, case):
     name, suffix, axis = REAL[case]
     source, mask = shared_data / name, tmp_path / f"mask{suffix}"
-    assert run("segment", source, "--box", f"{axis}:0:5,6,14,15", "-o", mask) == 0
+    assert run_command("segment", source, "--box", f"{axis}:0:5,6,14,15", "-o", mask) == 0
     shape, affine = grid_of(source)
     mask_shape, mask_affine = grid_of(mask)
     if (

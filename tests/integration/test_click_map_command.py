@@ -1,14 +1,12 @@
 """The command `click-map` from files to files, with a segmenter whose answers are known."""
 
-import nibabel as nib
-import numpy as np
 import pandas as pd
 import pytest
 
 import napari_sam_med.models
+from fixtures.cohort_files import write_pair
+from fixtures.commands import run_command
 from fixtures.fake_segmenter import FakeSegmenter
-from fixtures.labelled_volumes import boxes_pair
-from napari_sam_med.cli import main
 
 
 @pytest.fixture
@@ -18,18 +16,13 @@ def files(tmp_path, monkeypatch):
         napari_sam_med.models, "load_model", lambda name, device="auto", **options: FakeSegmenter(6)
     )
     monkeypatch.setenv("NAPARI_SAM_MED_CACHE", str(tmp_path / "cache"))
-    paths = []
-    for name, volume in zip(("scan.nii.gz", "truth.nii.gz"), boxes_pair(noise=5), strict=True):
-        data = np.ascontiguousarray(np.asarray(volume.data).transpose(2, 1, 0))
-        nib.save(nib.Nifti1Image(data, volume.source.affine), tmp_path / name)
-        paths.append(tmp_path / name)
+    paths = [tmp_path / "scan.nii.gz", tmp_path / "truth.nii.gz"]
+    write_pair(*paths)
     return paths
 
 
 def run(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(["click-map", *map(str, arguments)])
-    return stop.value.code or 0
+    return run_command("click-map", *arguments)
 
 
 def test_table_and_figures_of_the_largest_slice(files, tmp_path, capsys):

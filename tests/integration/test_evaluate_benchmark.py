@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.evaluation.table import rows_to_table
 from napari_sam_med.factors import FACTORS
 from napari_sam_med.metrics import METRICS
+from napari_sam_med.prompts import STRATEGIES
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "score_pairs.py"
 
@@ -75,3 +77,35 @@ def test_the_report_names_failures_and_the_better_side_of_otsu(benchmark):
     assert ["pair (S5)", "builtin (score)", "otsu (oracle)", "ellipse (score)"] in lines
     assert ["a", "0.800", "0.500", "0.400"] in lines
     assert "c.nii is no image." in text
+
+
+def test_rows_and_errors_of_each_strategy_are_counted_those_that_failed_throughout_too(benchmark):
+    rows = [row(0.8, "a"), row(0.6, "b", error="failed"), row(0.5, "a", model="ellipse")]
+    rows += [replace(row(0.1, "a", error="failed"), strategy="S1")]
+    lines = benchmark.markdown(rows_to_table(rows)).splitlines()
+    assert {"| S5 | 3 | 1 |", "| S1 | 1 | 1 |"} <= set(lines)
+
+
+def test_without_a_box_there_is_no_table_of_boxes(benchmark):
+    text = benchmark.markdown(rows_to_table([replace(row(0.8, "a"), strategy="S2")]))
+    assert "| builtin | S2 | score | 0.800 |" in text
+    assert "pair (S5)" not in text
+
+
+def test_strategies_slices_and_grid_reach_the_run(benchmark, tmp_path, monkeypatch):
+    configs = []
+
+    def run_evaluation(config, folder, workers):
+        configs.append(config)
+        folder.mkdir(exist_ok=True)
+        return rows_to_table([row(0.8, "a")])
+
+    monkeypatch.setattr(benchmark, "run_evaluation", run_evaluation)
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("id,split,what,image,label,use\na,dev,CT,a.nii,b.nii,\n")
+    given = [pairs, "-o", tmp_path / "out", "--strategies", "all", "--grid", "8", "--max-slices", "2"]
+    monkeypatch.setattr("sys.argv", ["score_pairs", *map(str, given)])
+    assert benchmark.main() == 0
+    assert configs[0].strategies == STRATEGIES.names()
+    assert (configs[0].max_slices, configs[0].everything.points_per_side) == (2, 8)
+    assert "| S5 | 1 | 0 |" in (tmp_path / "out" / "table.md").read_text()

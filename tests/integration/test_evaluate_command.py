@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import napari_sam_med.models
+from fixtures.cohort_files import write_pair
+from fixtures.commands import run_command
 from fixtures.fake_segmenter import FakeSegmenter
-from fixtures.labelled_volumes import boxes_pair
 from fixtures.medical_files import Series
-from napari_sam_med.cli import main
 from napari_sam_med.core.errors import ModelError
 from napari_sam_med.evaluation import figures
 from napari_sam_med.evaluation.table import columns, read_table
@@ -39,12 +39,8 @@ def loaded(monkeypatch, tmp_path):
 def files(tmp_path):
     """A NIfTI image and its labels."""
     folder = tmp_path / "private person"
-    folder.mkdir()
-    paths = []
-    for name, volume in zip(("scan.v2.nii.gz", "truth.nii.gz"), boxes_pair(noise=5), strict=True):
-        data = np.ascontiguousarray(np.asarray(volume.data).transpose(2, 1, 0))
-        nib.save(nib.Nifti1Image(data, volume.source.affine), folder / name)
-        paths.append(folder / name)
+    paths = [folder / "scan.v2.nii.gz", folder / "truth.nii.gz"]
+    write_pair(*paths)
     return paths
 
 
@@ -55,9 +51,7 @@ def no_figures(monkeypatch):
 
 
 def run(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(["evaluate", *map(str, arguments)])
-    return stop.value.code or 0
+    return run_command("evaluate", *arguments)
 
 
 def test_scores_summary_run_and_figures_are_written(files, loaded, tmp_path, capsys):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.cohort_files import nnunet_folder
-from napari_sam_med.cli import main
+from fixtures.commands import run_command
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.evaluation import figures
 from napari_sam_med.evaluation.config import Case
@@ -82,9 +82,7 @@ def cluster(tmp_path):
 
 
 def evaluate(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(["evaluate", "--model", "ellipse", "--strategy", "S5,S6", *map(str, arguments)])
-    return stop.value.code or 0
+    return run_command("evaluate", "--model", "ellipse", "--strategy", "S5,S6", *arguments)
 
 
 def test_a_killed_worker_loses_no_row_and_doubles_none(cluster, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from fixtures.cohort_files import nnunet_folder, write_pair
-from napari_sam_med.cli import main
+from fixtures.commands import run_command
 from napari_sam_med.evaluation import figures, opened
 from napari_sam_med.evaluation.table import read_table
 
@@ -18,9 +18,7 @@ CHOSEN = ("--model", "ellipse", "--strategy", "S5")
 
 
 def run(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(["evaluate", *CHOSEN, *map(str, arguments)])
-    return stop.value.code or 0
+    return run_command("evaluate", *CHOSEN, *arguments)
 
 
 def scores(folder):

@@ -2,22 +2,13 @@
 
 import re
 
-import nibabel as nib
-import numpy as np
 import pytest
 
-from fixtures.labelled_volumes import boxes_pair
-from napari_sam_med.cli import main
+from fixtures.cohort_files import write_pair
+from fixtures.commands import run_command
 from napari_sam_med.evaluation import report_tables
 
 PATIENT = "Mustermann^Erika"
-
-
-def run(*arguments):
-    """Exit status of a command."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    return stop.value.code or 0
 
 
 @pytest.fixture
@@ -25,11 +16,8 @@ def scored(tmp_path, monkeypatch):
     """The folder of a cohort: a good case named like a patient, and one whose labels are missing."""
     monkeypatch.setattr(report_tables, "N_FACTOR_SAMPLES", 20)
     folder = tmp_path / PATIENT
-    folder.mkdir()
-    for name, volume in zip((f"{PATIENT}.nii.gz", "truth.nii.gz"), boxes_pair(noise=5), strict=True):
-        data = np.ascontiguousarray(np.asarray(volume.data).transpose(2, 1, 0))
-        nib.save(nib.Nifti1Image(data, volume.source.affine), folder / name)
     image = folder / f"{PATIENT}.nii.gz"
+    write_pair(image, folder / "truth.nii.gz")
     lines = [
         "case,image,labels",
         f"{image.stem},{image},{folder / 'truth.nii.gz'}",
@@ -37,7 +25,7 @@ def scored(tmp_path, monkeypatch):
     ]
     (tmp_path / "cohort.csv").write_text("\n".join(lines))
     assert (
-        run(
+        run_command(
             "evaluate",
             "--dataset",
             tmp_path / "cohort.csv",
@@ -57,7 +45,7 @@ def scored(tmp_path, monkeypatch):
 
 def test_a_report_of_a_run_names_no_patient_and_no_folder(scored, tmp_path, capsys):
     capsys.readouterr()
-    assert run("report", scored, "-o", tmp_path / "report", "--title", "Trial") == 0
+    assert run_command("report", scored, "-o", tmp_path / "report", "--title", "Trial") == 0
     said = capsys.readouterr().out
     assert "report.html" in said
     assert "case_key.csv" in said
@@ -73,10 +61,10 @@ def test_a_report_of_a_run_names_no_patient_and_no_folder(scored, tmp_path, caps
 
 
 def test_a_folder_without_scores_is_one_sentence(tmp_path, capsys):
-    assert run("report", tmp_path) == 1
+    assert run_command("report", tmp_path) == 1
     assert "scores.csv" in capsys.readouterr().err
 
 
 def test_an_unknown_naming_is_wrong_usage(tmp_path, capsys):
-    assert run("report", tmp_path, "--names", "secret") == 2
+    assert run_command("report", tmp_path, "--names", "secret") == 2
     assert "number" in capsys.readouterr().err

@@ -2,15 +2,13 @@
 
 import json
 
-import nibabel as nib
-import numpy as np
 import pandas as pd
 import pytest
 
 import napari_sam_med.models
+from fixtures.cohort_files import write_pair
+from fixtures.commands import run_command
 from fixtures.fake_segmenter import FakeSegmenter
-from fixtures.labelled_volumes import boxes_pair
-from napari_sam_med.cli import main
 from napari_sam_med.core.errors import ModelError
 from napari_sam_med.evaluation import robustness
 from napari_sam_med.evaluation.robustness_rows import read_lab_table
@@ -49,19 +47,13 @@ def model(monkeypatch, tmp_path):
 def files(tmp_path):
     """A NIfTI image and its labels."""
     folder = tmp_path / "private person"
-    folder.mkdir()
-    paths = []
-    for name, volume in zip(("scan.nii.gz", "truth.nii.gz"), boxes_pair(noise=5), strict=True):
-        data = np.ascontiguousarray(np.asarray(volume.data).transpose(2, 1, 0))
-        nib.save(nib.Nifti1Image(data, volume.source.affine), folder / name)
-        paths.append(folder / name)
+    paths = [folder / "scan.nii.gz", folder / "truth.nii.gz"]
+    write_pair(*paths)
     return paths
 
 
 def run(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(["robustness", *map(str, arguments)])
-    return stop.value.code or 0
+    return run_command("robustness", *arguments)
 
 
 def test_rows_means_calibration_run_and_figures_are_written(files, model, tmp_path, capsys):

@@ -44,7 +44,7 @@ def click_map(
 
     Writes click_map_MODEL.csv (a row for every click), .png and .svg.
     """
-    from napari_sam_med.cli.evaluate_run import make_folder
+    from napari_sam_med.cli.runs import make_folder
     from napari_sam_med.core.volume import AXES
     from napari_sam_med.core.windowing import resolve_window
     from napari_sam_med.evaluation.baselines import BASELINES
@@ -101,7 +101,7 @@ def _clicked(
     rules: list[str],
 ) -> ClickMap:
     """The complete map, with progress."""
-    from napari_sam_med.cli.evaluate_run import follow
+    from napari_sam_med.cli.runs import follow
     from napari_sam_med.evaluation.click_map import iter_click_map
     from napari_sam_med.evaluation.engine import Planned, Written
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
-from napari_sam_med.cli import options
 from napari_sam_med.cli import scoring_options as scoring
-
-if TYPE_CHECKING:
-    from napari_sam_med.prompts import Variant
 
 _SCHEDULER_HELP = "Use the workers of a Dask cluster that runs already, such as tcp://127.0.0.1:8786."
 
@@ -60,33 +56,27 @@ def evaluate(
     makes a document of the folder.
     """
     from napari_sam_med.cli.evaluate_run import Workers, run_evaluation
-    from napari_sam_med.evaluation.config import EvaluationConfig
     from napari_sam_med.inference.everything import EverythingSettings
 
     if scheduler and workers > 1:
         raise typer.BadParameter("Choose --workers or --scheduler, not both.", param_hint="--scheduler")
-    cases = scoring.read_cases(volume, labels, dataset, channel, series, time)
-    window_text = options.check_window(window)
-    values = scoring.numbers(label_values)
-    config = options.as_usage(
-        "--model, --strategy, --axis, --rules, --variant, --target-dice",
-        lambda: EvaluationConfig(
-            models=tuple(model or ["builtin"]),
-            strategies=tuple(scoring.words(strategy)),
-            cases=cases,
-            axes=tuple(scoring.words(axis)),
-            labels=values,
-            max_slices=max_slices,
-            window=window_text,
-            min_pixels=min_pixels,
-            seed=seed,
-            resample=resample,
-            rules=tuple(scoring.words(rules)),
-            variant=cast("Variant", variant),  # refused by the configuration if it is none
-            everything=EverythingSettings(points_per_side=grid),
-            n_clicks=clicks,
-            target_dice=target_dice,
-            tolerance_mm=tolerance_mm,
-        ),
+    config = scoring.evaluation_config(
+        cases=scoring.read_cases(volume, labels, dataset, channel, series, time),
+        model=model,
+        strategy=strategy,
+        axis=axis,
+        label_values=label_values,
+        max_slices=max_slices,
+        window=window,
+        min_pixels=min_pixels,
+        resample=resample,
+        rules=rules,
+        variant=variant,
+        seed=seed,
+        also="--target-dice",
+        everything=EverythingSettings(points_per_side=grid),
+        n_clicks=clicks,
+        target_dice=target_dice,
+        tolerance_mm=tolerance_mm,
     )
     run_evaluation(config, output, Workers(device, workers, scheduler))

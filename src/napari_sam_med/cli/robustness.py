@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from napari_sam_med.cli import options
 from napari_sam_med.cli import scoring_options as scoring
-
-if TYPE_CHECKING:
-    from napari_sam_med.prompts import Variant
 
 _LAB_HELP = "What to try: jitter (prompts moved), padding (boxes), degradation (worse images)."
 _BINS_HELP = (
@@ -65,32 +62,29 @@ def robustness(
     rows so far; the same command goes on where it stopped.
     """
     from napari_sam_med.cli.robustness_run import run_robustness
-    from napari_sam_med.evaluation.config import EvaluationConfig
     from napari_sam_med.evaluation.robustness_config import USUAL_DEGRADATIONS, RobustnessConfig
 
-    cases = scoring.read_cases(volume, labels, dataset, channel, series, time)
-    window_text = options.check_window(window)
-    values = scoring.numbers(label_values)
     limits, unit = _bins(bins)
     percents = tuple(_number(word, "--padding") for word in scoring.words(padding))
     kinds = tuple(_kind(text) for text in degradation) if degradation else USUAL_DEGRADATIONS
+    settings = scoring.evaluation_config(
+        cases=scoring.read_cases(volume, labels, dataset, channel, series, time),
+        model=model,
+        strategy=strategy,
+        axis=axis,
+        label_values=label_values,
+        max_slices=max_slices,
+        window=window,
+        min_pixels=min_pixels,
+        resample=resample,
+        rules=rules,
+        variant=variant,
+        seed=seed,
+    )
     config = options.as_usage(
-        "--model, --strategy, --lab, --bins, --padding, --degradation, --axis, --rules, --variant",
+        "--strategy, --lab, --bins, --padding, --degradation",
         lambda: RobustnessConfig(
-            EvaluationConfig(
-                models=tuple(model or ["builtin"]),
-                strategies=tuple(scoring.words(strategy)),
-                cases=cases,
-                axes=tuple(scoring.words(axis)),
-                labels=values,
-                max_slices=max_slices,
-                window=window_text,
-                min_pixels=min_pixels,
-                seed=seed,
-                resample=resample,
-                rules=tuple(scoring.words(rules)),
-                variant=cast("Variant", variant),  # refused by the configuration if it is none
-            ),
+            settings,
             labs=tuple(scoring.words(lab)),
             bins=limits,
             bin_unit=unit,

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam_med.cli import console
-from napari_sam_med.cli.evaluate_run import follow, make_folder
-from napari_sam_med.core.errors import OutputError, SamMedError
+from napari_sam_med.cli.runs import (
+    follow,
+    make_folder,
+    require_scores,
+    say_where_from,
+    seconds_before,
+    stopped_error,
+    write_info,
+)
+from napari_sam_med.core.errors import OutputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +49,8 @@ def run_robustness(config: RobustnessConfig, folder: Path, device: str = "auto")
     folder = make_folder(folder)
     stopped = True
     with LabStore(folder, config) as store:
-        before = _seconds_before(store)
-        if store.n_kept:
-            console.err().print(f"Going on from an earlier start: {store.n_kept} rows are there already.")
-        if store.set_aside:
-            console.warn(store.why_aside)
+        before = seconds_before(store, INFO)
+        say_where_from(store)
         try:
             follow(LabRun(config, store, Models(device)).steps())
             stopped = False
@@ -55,47 +59,29 @@ def run_robustness(config: RobustnessConfig, folder: Path, device: str = "auto")
     table = read_lab_table(folder / ROWS)
     curves = _write_results(table, config, store, before + time.perf_counter() - started, stopped)
     if stopped:
-        raise SamMedError(
-            f"Stopped; the {len(table)} rows so far are in {folder / ROWS}. The same command goes on from there."
-        )
+        raise stopped_error(table, folder / ROWS)
     _report(table, curves, folder)
     return table
-
-
-def _seconds_before(store: LabStore) -> float:
-    """Time that earlier starts took, as far as they wrote it down."""
-    if not store.n_kept:
-        return 0.0
-    try:
-        return float(json.loads((store.folder / INFO).read_text(encoding="utf-8"))["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0
 
 
 def _write_results(
     table: pd.DataFrame, config: RobustnessConfig, store: LabStore, seconds: float, stopped: bool
 ) -> pd.DataFrame:
     """Write all but the rows; returns the curves."""
-    from napari_sam_med.evaluation.baselines import BASELINES
     from napari_sam_med.evaluation.calibration import lab_calibration
     from napari_sam_med.evaluation.robustness_curves import cluster_of, curves, oracle_gap, plain_rows
     from napari_sam_med.evaluation.robustness_figures import save_lab_figures
-    from napari_sam_med.evaluation.table import run_info, write_json
 
-    baselines = {n: BASELINES.get(n).fingerprint for n in config.evaluation.models if n in BASELINES}
-    plans = {case.id: store.plans[case.id] for case in config.evaluation.cases if case.id in store.plans}
-    info = run_info(
+    write_info(
+        INFO,
         config.describe(),
-        {**store.fingerprints, **baselines},
-        {case: plan.facts["window"] for case, plan in plans.items()},
-        cases={case: {**plan.facts, "n_slices": len(plan.units)} for case, plan in plans.items()},
-        n_rows=len(table),
-        n_errors=int((table["error"] != "").sum()),
+        config.evaluation,
+        store,
+        table,
         intervals_over=cluster_of(table),
         seconds=round(seconds, 1),
         stopped=stopped,
     )
-    write_json(store.folder / INFO, info)
     found, calibrated = curves(table), lab_calibration(table)
     tables = {"curves": found, "calibration": calibrated, "oracle_gap": oracle_gap(plain_rows(table))}
     for name, content in tables.items():
@@ -111,12 +97,7 @@ def _write_results(
 def _report(table: pd.DataFrame, curves: pd.DataFrame, folder: Path) -> None:
     from napari_sam_med.evaluation.robustness_config import NOTHING
 
-    failed = table[table["error"] != ""]
-    if len(failed) == len(table):
-        why = failed["error"].iloc[0] if len(failed) else "there was nothing to score."
-        raise SamMedError(f"Nothing was scored: {why}")
-    if len(failed):
-        console.warn(f"{len(failed)} of {len(table)} rows failed; the first: {failed['error'].iloc[0]}")
+    require_scores(table)
     rule = "score" if "score" in set(curves["rule"]) else curves["rule"].iloc[0]
     shown = []
     names = ["lab", "mode", "model", "strategy"]

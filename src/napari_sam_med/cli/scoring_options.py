@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -11,7 +11,8 @@ from napari_sam_med.cli import options
 from napari_sam_med.cli.info import SERIES_HELP
 
 if TYPE_CHECKING:
-    from napari_sam_med.evaluation.config import Case
+    from napari_sam_med.evaluation.config import Case, EvaluationConfig
+    from napari_sam_med.prompts import Variant
 
 _MODEL_HELP = (
     "Name (the command models lists them), checkpoint file, or baseline: ellipse, otsu. Repeat to compare."
@@ -100,6 +101,54 @@ def read_cases(
     # of "." and ".." the name is that of the folder
     name = stem_of(volume if volume.name not in ("", "..") else volume.resolve())
     return (Case(name, volume, labels, series=series, time=time),)
+
+
+def evaluation_config(
+    *,
+    cases: tuple[Case, ...],
+    model: list[str] | None,
+    strategy: str,
+    axis: str,
+    label_values: str,
+    max_slices: int | None,
+    window: str | None,
+    min_pixels: int,
+    resample: bool,
+    rules: str,
+    variant: str,
+    seed: int,
+    also: str = "",
+    **own: Any,
+) -> EvaluationConfig:
+    """What the options of a command ask for; `own` are further attributes of the configuration, checked as `also`.
+
+    Raises
+    ------
+    BadParameter
+        If an option is wrong.
+    """
+    from napari_sam_med.evaluation.config import EvaluationConfig
+
+    window_text = options.check_window(window)
+    values = numbers(label_values)
+    return options.as_usage(
+        "--model, --strategy, --axis, --rules, --variant" + (f", {also}" if also else ""),
+        lambda: EvaluationConfig(
+            models=tuple(model or ["builtin"]),
+            strategies=tuple(words(strategy)),
+            cases=cases,
+            axes=tuple(words(axis)),
+            labels=values,
+            max_slices=max_slices,
+            window=window_text,
+            min_pixels=min_pixels,
+            seed=seed,
+            resample=resample,
+            rules=tuple(words(rules)),
+            variant=cast("Variant", variant),  # refused by the configuration if it is none
+            **own,
+        ),
+    )
 
 
 def words(text: str) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam_med.core.errors import OutputError
+from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.evaluation.config import EvaluationConfig
 from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.inference.slices import SliceImage
@@ -45,6 +46,8 @@ class Failure:
         In pixels of `image`; label 1 is positive.
     boxes : list of (r0, c0, r1, c1)
         Inclusive, in pixels of `image`.
+    corner : tuple of int, optional
+        Where the first pixel of `image` lies in the slice, (row, col); older files do not tell.
     """
 
     case: str
@@ -63,6 +66,21 @@ class Failure:
     spacing_mm: tuple[float, float]
     points: list[tuple[float, float, int]] = field(default_factory=list)
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
+    corner: tuple[int, int] | None = None
+
+    def in_slice(self, shape: tuple[int, int]) -> tuple[NDArray[np.bool_], tuple[Prompt, ...]] | None:
+        """Prediction and prompts in the whole slice of this shape; None where it is not known where they lie."""
+        rows, cols = self.prediction.shape
+        if self.corner is None or self.corner[0] + rows > shape[0] or self.corner[1] + cols > shape[1]:
+            return None
+        r, c = self.corner
+        mask = np.zeros(shape, bool)
+        mask[r : r + rows, c : c + cols] = self.prediction
+        prompts = [Prompt.from_box((r0 + r, c0 + c, r1 + r, c1 + c)) for r0, c0, r1, c1 in self.boxes]
+        if self.points:
+            places = [(row + r, col + c) for row, col, _ in self.points]
+            prompts.append(Prompt.from_points(places, [sign for *_, sign in self.points]))
+        return mask, tuple(prompts)
 
     @property
     def group(self) -> tuple[str, str]:
@@ -109,6 +127,7 @@ def crop_failure(row: ScoreRow, pixels: SliceImage, truth: NDArray[np.bool_]) ->
         spacing_mm=pixels.spacing_mm,
         points=[(r - r0, c - c0, v) for r, c, v in points],
         boxes=[(a - r0, b - c0, c - r0, d - c0) for a, b, c, d in boxes],
+        corner=(r0, c0),
     )
 
 
@@ -254,4 +273,7 @@ def _read(path: Path) -> Failure:
         facts = json.loads(stored["facts"].tobytes())
         arrays = {name: stored[name] for name in _ARRAYS}
     facts["spacing_mm"] = tuple(facts["spacing_mm"])
+    if facts.get("corner") is not None:
+        row, col = facts["corner"]
+        facts["corner"] = (int(row), int(col))
     return Failure(**facts, **arrays)

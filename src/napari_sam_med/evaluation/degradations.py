@@ -9,7 +9,7 @@ here changes its inputs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,12 @@ from napari_sam_med.inference.slices import SliceImage
 
 Pixels = NDArray[np.float32]
 
+NOISE = "Rician for magnitude MR images, else Gaussian"
+"""Which noise is added, for the record."""
+_SAMPLE = 100_000
+_NEGATIVE = 0.05
+"""Share of the absolute values that may lie below 0, by interpolation say, in an image of magnitudes."""
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -36,11 +42,14 @@ class View:
     window : Window
     spacing_mm : tuple of float
         (row, col).
+    magnitude : bool
+        The voxels are magnitudes of complex numbers, as those of most MR images.
     """
 
     voxels: Pixels
     window: Window
     spacing_mm: tuple[float, float]
+    magnitude: bool = False
 
 
 Apply = Callable[[View, float, np.random.Generator], View]
@@ -126,31 +135,47 @@ def degrade(
         values: NDArray[Any] = np.asarray(image.slice(axis, index), np.float32)
     # as Window.apply has it, and so that a filter does not spread NaN
     voxels = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    view = View(voxels, window, image.slice_spacing_mm(axis))
+    view = View(voxels, window, image.slice_spacing_mm(axis), is_magnitude(image))
     if dose != degradation.identity:
         view = degradation.apply(view, dose, rng)
     return SliceImage(np.ascontiguousarray(view.window.apply(view.voxels)), view.spacing_mm)
 
 
+def is_magnitude(image: Volume) -> bool:
+    """Whether voxels are magnitudes: of an MR image that has next to nothing below 0.
+
+    MR images that were normalised, or that show phase or differences, have many; their noise is taken for Gaussian.
+    """
+    if image.modality != "MR":
+        return False
+    flat = image.frame().reshape(-1)
+    sample = np.nan_to_num(
+        np.asarray(flat[:: max(1, flat.size // _SAMPLE)], np.float64), posinf=0.0, neginf=0.0
+    )
+    return bool(-sample[sample < 0].sum() <= _NEGATIVE * np.abs(sample).sum())
+
+
 def _contrast(view: View, dose: float, rng: np.random.Generator) -> View:
-    wider = Window(view.window.level, view.window.width / (1 - dose / 100))
-    return View(view.voxels, wider, view.spacing_mm)
+    return replace(view, window=Window(view.window.level, view.window.width / (1 - dose / 100)))
 
 
 def _shift(view: View, dose: float, rng: np.random.Generator) -> View:
-    moved = Window(view.window.level + view.window.width * dose / 100, view.window.width)
-    return View(view.voxels, moved, view.spacing_mm)
+    level = view.window.level + view.window.width * dose / 100
+    return replace(view, window=Window(level, view.window.width))
 
 
 def _noise(view: View, dose: float, rng: np.random.Generator) -> View:
-    sd = view.window.width * dose / 100
-    noise = rng.standard_normal(view.voxels.shape, np.float32) * np.float32(sd)
-    return View(view.voxels + noise, view.window, view.spacing_mm)
+    """Gaussian; of magnitudes Rician (Gudbjartsson and Patz 1995): both parts of the complex number are noisy."""
+    sd = np.float32(view.window.width * dose / 100)
+    noisy = view.voxels + sd * rng.standard_normal(view.voxels.shape, np.float32)
+    if view.magnitude:
+        noisy = np.hypot(noisy, sd * rng.standard_normal(view.voxels.shape, np.float32))
+    return replace(view, voxels=noisy)
 
 
 def _blur(view: View, dose: float, rng: np.random.Generator) -> View:
     sigma = [dose * min(view.spacing_mm) / step for step in view.spacing_mm]
-    return View(ndimage.gaussian_filter(view.voxels, sigma, mode="nearest"), view.window, view.spacing_mm)
+    return replace(view, voxels=ndimage.gaussian_filter(view.voxels, sigma, mode="nearest"))
 
 
 def _resolution(view: View, dose: float, rng: np.random.Generator) -> View:
@@ -161,7 +186,7 @@ def _resolution(view: View, dose: float, rng: np.random.Generator) -> View:
     padded = np.pad(view.voxels, ((0, -rows % factor), (0, -cols % factor)), mode="edge")
     blocks = padded.reshape(padded.shape[0] // factor, factor, -1, factor).mean(axis=(1, 3))
     back = ndimage.zoom(blocks, factor, order=1, mode="nearest", grid_mode=True)
-    return View(back[:rows, :cols].astype(np.float32), view.window, view.spacing_mm)
+    return replace(view, voxels=back[:rows, :cols].astype(np.float32))
 
 
 def _add(
@@ -191,7 +216,8 @@ _add(
     "noise",
     "Noise (standard deviation)",
     "% of the window",
-    "Gaussian noise with this standard deviation is added to the voxels.",
+    "Gaussian noise with this standard deviation is added to the voxels; of magnitude MR images, to both parts of the "
+    "complex signal, which makes it Rician (Gudbjartsson and Patz 1995).",
     (5.0, 10.0, 20.0, 40.0),
     _noise,
 )

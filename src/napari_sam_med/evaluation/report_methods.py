@@ -28,6 +28,11 @@ from napari_sam_med.metrics import METRICS
 from napari_sam_med.prompts import STRATEGIES
 
 SOURCES = {
+    "gudbjartsson": (
+        "Gudbjartsson H, Patz S. The Rician distribution of noisy MRI data. Magnetic Resonance in Medicine "
+        "1995;34:910-914.",
+        "https://doi.org/10.1002/mrm.1910340618",
+    ),
     "huang": (
         "Huang Y, et al. Segment anything model for medical images? Medical Image Analysis 2024;92:103061.",
         "https://doi.org/10.1016/j.media.2023.103061",
@@ -191,15 +196,21 @@ def _statistics() -> str:
 def _lab(data: ReportData) -> str:
     config = data.lab_info.get("config") or {}
     text = "In the robustness lab prompts were moved by a random distance within a bin"
-    bins, seeds = config.get("bins_px"), config.get("seeds")
+    bins, seeds = config.get("bins"), config.get("seeds")
     if bins:
-        text += f" ({listing(f'{low:g}-{high:g}' for low, high in bins)} pixels)"
+        unit = "percent of the sides of the box" if config.get("bin_unit") == "%" else "pixels"
+        text += f" ({listing(f'{low:g}-{high:g}' for low, high in bins)} {unit})"
     if seeds:
         text += f", {count(len(seeds), 'draw')} each (seeds {listing(str(seed) for seed in seeds)})"
-    return (
-        text
-        + "; the sides of tight boxes were made longer or shorter; images were degraded and encoded anew."
-    )
+    text += "; the sides of tight boxes were made longer or shorter; images were degraded and encoded anew."
+    if _noisy(data):
+        source = " (Gudbjartsson and Patz 1995)" if "noise" in config else ""
+        text += f" Noise was {config.get('noise', 'Gaussian')}{source}."
+    return text
+
+
+def _noisy(data: ReportData) -> bool:
+    return data.lab is not None and bool((data.lab["mode"] == "noise").any())
 
 
 def reproducibility_section(data: ReportData, maker: Maker) -> Section:
@@ -241,6 +252,8 @@ def sources_section(data: ReportData) -> Section:
         used.append("kirillov")
     if {"clicks", "center"} & set(data.strategies):
         used.append("mazurowski")
+    if _noisy(data):
+        used.append("gudbjartsson")
     return Section("sources", "Sources", [Links([SOURCES[name] for name in sorted(used)])])
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +14,15 @@ from napari_sam_med.core.volume import AXES, Volume
 from napari_sam_med.core.windowing import Window
 from napari_sam_med.evaluation.answers import Answer, SliceAsker, answer, choose, dices_of
 from napari_sam_med.evaluation.baselines import BASELINES, Baseline
-from napari_sam_med.evaluation.cases import read_case
 from napari_sam_med.evaluation.config import shown_name
 from napari_sam_med.evaluation.degradations import degrade
 from napari_sam_med.evaluation.labels import label_name
+from napari_sam_med.evaluation.opened import open_case
 from napari_sam_med.evaluation.plan import PairPlan, SliceTarget, plan_pair
 from napari_sam_med.evaluation.robustness_config import RobustnessConfig, Step
 from napari_sam_med.evaluation.robustness_rows import NAN, LabRow
 from napari_sam_med.evaluation.rows import ScoreRow
-from napari_sam_med.evaluation.runner import SessionFor, error_sentence, prompt_rng
+from napari_sam_med.evaluation.runner import SessionFor, chance_of, error_sentence, models_to_ask, prompt_rng
 from napari_sam_med.inference.session import Session
 from napari_sam_med.inference.slices import slice_image
 from napari_sam_med.prompts import STRATEGIES
@@ -62,14 +60,14 @@ def iter_robustness(
     settings = config.evaluation
     for case in settings.cases:
         try:
-            image, labels = read_case(case, settings.resample)
-            plan = plan_pair(image, labels, settings, case=case.id, unite_labels=case.unite_labels)
+            opened = open_case(case, settings)
         except Exception as error:
             yield LabRow(case.id, error=error_sentence(error, case))
             continue
+        plan = opened.plan
         if on_plan is not None:
             on_plan(plan, config.n_rows(sum(len(target.labels) for target in plan.targets)))
-        yield from iter_pair_robustness(image, labels, config, session_for, plan=plan)
+        yield from iter_pair_robustness(opened.image, opened.labels, config, session_for, plan=plan)
 
 
 def iter_pair_robustness(
@@ -104,13 +102,9 @@ def iter_pair_robustness(
         If there is nothing to score, at the first row.
     """
     plan = plan or plan_pair(image, labels, config.evaluation)
-    models: dict[str, Session | Baseline] = {}
-    for model in config.evaluation.models:
-        try:
-            models[model] = BASELINES.get(model) if model in BASELINES else session_for(model)
-        except Exception as error:
-            sentence = error_sentence(error, files=(Path(model),))
-            yield LabRow(plan.case, model=shown_name(model), error=sentence)
+    models, failed = models_to_ask(config.evaluation.models, session_for)
+    for model, sentence in failed.items():
+        yield LabRow(plan.case, model=shown_name(model), error=sentence)
     for target in plan.targets:
         place = _Place(image, target, plan.window)
         objects = _objects(plan, target, image, labels)
@@ -226,7 +220,7 @@ class _Bench:
 
     def _degraded_asker(self, step: Step, row: LabRow) -> SliceAsker:
         target = self._place.target
-        rng = _rng(self._settings.seed, row.case, row.axis, row.slice, step)
+        rng = chance_of(self._settings.seed, row.case, row.axis, row.slice, step)
         pixels = degrade(
             self._place.image, target.axis, target.index, self._place.window, step.mode, step.dose, rng
         )
@@ -248,7 +242,8 @@ class _Bench:
         if step.lab == "padding":
             return pad_box(prompt, step.dose, shape)
         row = subject.row
-        rng = _rng(self._settings.seed, row.case, row.axis, row.slice, row.label, row.strategy, step)
+        # the model is no part of it, so that all models get the same
+        rng = chance_of(self._settings.seed, row.case, row.axis, row.slice, row.label, row.strategy, step)
         return jitter(prompt, step.mode, step.low, step.high, shape, rng, self._unit_px(subject.truth))
 
     def _unit_px(self, truth: Mask) -> tuple[float, float]:
@@ -302,9 +297,3 @@ def _dice(found: Answer, truth: Mask) -> float:
 def _same_chance(seed: int, row: LabRow) -> np.random.Generator:
     """The chance with which ``evaluate`` makes the prompt, so that both begin with the same one."""
     return prompt_rng(seed, ScoreRow(row.case, row.axis, row.slice, row.label, strategy=row.strategy))
-
-
-def _rng(*identity: object) -> np.random.Generator:
-    """A random stream of its own for each change; the model is no part of it, so that all models get the same."""
-    digest = hashlib.sha256(repr(identity).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:8], "big"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.evaluation.config import EvaluationConfig
-from napari_sam_med.evaluation.degradations import DEGRADATIONS
+from napari_sam_med.evaluation.degradations import DEGRADATIONS, NOISE
 from napari_sam_med.prompts import STRATEGIES
 from napari_sam_med.prompts.jitter import BOX_MODES, POINT_MODES
 
@@ -168,6 +168,7 @@ class RobustnessConfig:
             "point_modes": list(self.point_modes),
             "paddings_pct": list(self.paddings),
             "degradations": {kind: list(doses) for kind, doses in self.degradations},
+            "noise": NOISE,
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,20 +99,29 @@ def iter_pair_scores(
         If there is nothing to score, at the first row.
     """
     plan = plan or plan_pair(image, labels, config)
-    models: dict[str, Session | Baseline] = {}
-    for model in config.models:
-        try:
-            models[model] = BASELINES.get(model) if model in BASELINES else session_for(model)
-        except Exception as error:
-            yield ScoreRow(
-                plan.case, model=shown_name(model), error=error_sentence(error, files=(Path(model),))
-            )
+    models, failed = models_to_ask(config.models, session_for)
+    for model, sentence in failed.items():
+        yield ScoreRow(plan.case, model=shown_name(model), error=sentence)
     for target in plan.targets:
         pixels = slice_image(image, target.axis, target.index, plan.window)
         objects = _objects(plan, target, pixels, image, labels)
         for model, asked in models.items():
             asker = SliceAsker(pixels, asked, config.everything)
             yield from _score_slice(model, asker, objects, config, keep_masks)
+
+
+def models_to_ask(
+    names: Iterable[str], session_for: SessionFor
+) -> tuple[dict[str, Session | Baseline], dict[str, str]]:
+    """Models and baselines by their names, and, of those that cannot be loaded, why in a sentence."""
+    models: dict[str, Session | Baseline] = {}
+    failed: dict[str, str] = {}
+    for name in names:
+        try:
+            models[name] = BASELINES.get(name) if name in BASELINES else session_for(name)
+        except Exception as error:
+            failed[name] = error_sentence(error, files=(Path(name),))
+    return models, failed
 
 
 class _Sessions:
@@ -205,8 +214,13 @@ def _measure(
 
 def prompt_rng(seed: int, row: ScoreRow) -> np.random.Generator:
     """A random stream of its own for each prompt, the same in every run and whatever else is evaluated."""
-    identity = repr((seed, row.case, row.axis, row.slice, row.label, row.strategy))
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big"))
+    return chance_of(seed, row.case, row.axis, row.slice, row.label, row.strategy)
+
+
+def chance_of(*identity: object) -> np.random.Generator:
+    """A random stream of its own for everything that is called by these names and numbers, the same in every run."""
+    digest = hashlib.sha256(repr(identity).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
 def error_sentence(error: Exception, case: Case | None = None, files: Sequence[Path] = ()) -> str:

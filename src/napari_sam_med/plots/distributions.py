@@ -10,9 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from napari_sam_med.plots.colors import PLAIN, SERIES, Colors, say
+from napari_sam_med.plots.colors import PLAIN, Colors, say
+from napari_sam_med.plots.groups import groups_of
 
 _MANY = 1000
+_ROOM = 0.8  # of a column, shared by the groups in it
 
 
 def box_by(
@@ -49,19 +51,17 @@ def box_by(
         say(axes, f"No scores with {value_label or value} to show yet.", colors)
         return
     names = list(dict.fromkeys(finite[by]))
-    groups = [None] if group is None else list(dict.fromkeys(finite[group]))
+    groups = groups_of(finite, group, _ROOM, colors)
     counts: dict[Hashable, list[int]] = {name: [] for name in names}
-    width = 0.8 / len(groups)
-    for k, part_name in enumerate(groups):
-        part = finite if part_name is None else finite[finite[group] == part_name]
-        drawn = [part.loc[part[by] == name, value].to_numpy(float) for name in names]
+    width = _ROOM / len(groups)
+    for each in groups:
+        drawn = [each.rows.loc[each.rows[by] == name, value].to_numpy(float) for name in names]
         for name, values in zip(names, drawn, strict=True):
             counts[name].append(len(values))
-        places = np.arange(len(names), dtype=np.float64) + (k - (len(groups) - 1) / 2) * width
-        face = colors.dots if part_name is None else SERIES[k % len(SERIES)]
-        _boxes(axes, drawn, places, width * (0.62 if group is None else 0.85), face, colors)
-        if part_name is not None:
-            axes.plot([], [], "s", color=face, alpha=0.6, label=str(part_name))
+        places = np.arange(len(names), dtype=np.float64) + each.shift
+        _boxes(axes, drawn, places, width * (0.62 if group is None else 0.85), each.color, colors)
+        if each.name:
+            axes.plot([], [], "s", color=each.color, alpha=0.6, label=each.name)
     labels = [f"{name}\nn = {_counts(counts[name])}" for name in names]
     _finish_columns(axes, labels, value_label or value, title, colors)
     if group is not None:
@@ -152,30 +152,28 @@ def strip_by(
         say(axes, f"No scores with {value_label or value} to show yet.", colors)
         return []
     names = list(dict.fromkeys(finite[by]))
-    groups = [None] if group is None else list(dict.fromkeys(finite[group]))
+    groups = groups_of(finite, group, _ROOM, colors)
     places = {name: float(k) for k, name in enumerate(names)}
-    width = 0.8 / len(groups)
+    width = _ROOM / len(groups)
     rng = np.random.default_rng(0)
     size = float(np.clip(2000 / len(finite), 8, 30))
     index: list[Hashable] = []
-    for k, part_name in enumerate(groups):
-        part = finite if part_name is None else finite[finite[group] == part_name]
-        shift = (k - (len(groups) - 1) / 2) * width
+    for each in groups:
+        part = each.rows
         spread = rng.uniform(-0.35, 0.35, len(part)) * width
-        across = part[by].map(places).to_numpy(float) + shift
-        color = colors.dots if part_name is None else SERIES[k % len(SERIES)]
+        across = part[by].map(places).to_numpy(float) + each.shift
         axes.scatter(
             across + spread,
             part[value].astype(float),
             s=size,
-            color=color,
+            color=each.color,
             alpha=0.55,
             linewidths=0,
-            label="" if part_name is None else str(part_name),
+            label=each.name,
             rasterized=len(finite) > _MANY,
         )
         medians = part.groupby(by, sort=False)[value].median()
-        middle = np.array([places[name] for name in medians.index]) + shift
+        middle = np.array([places[name] for name in medians.index]) + each.shift
         axes.hlines(
             medians.to_numpy(float), middle - width * 0.4, middle + width * 0.4, color=colors.accent, lw=2
         )

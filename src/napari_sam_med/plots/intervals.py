@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from napari_sam_med.plots.colors import PLAIN, SERIES, Colors, say
+from napari_sam_med.plots.groups import Group, groups_of
 
 _DODGE = 0.56  # of a line, shared by the groups on it
 
@@ -64,15 +65,11 @@ def intervals(
     if zero is not None:
         axes.axvline(zero, color=colors.muted, linewidth=1, zorder=1)
     lines = {name: line for line, name in enumerate(dict.fromkeys(shown[label]))}
-    names = list(dict.fromkeys(shown[group])) if group else [None]
     index: list[Hashable] = []
-    for k, name in enumerate(names):
-        part = shown if name is None else shown[shown[group] == name]
-        shift = (k - (len(names) - 1) / 2) * _DODGE / len(names)
-        color = colors.dots if name is None else SERIES[k % len(SERIES)]
-        heights = part[label].map(lines).to_numpy(float) + shift
-        _draw(axes, part, (value, low, high), heights, zero, color, "" if name is None else str(name))
-        index += list(part.index)
+    for each in groups_of(shown, group, _DODGE, colors):
+        heights = each.rows[label].map(lines).to_numpy(float) + each.shift
+        _draw(axes, each, (value, low, high), heights, zero)
+        index += list(each.rows.index)
     _label_lines(axes, list(lines), colors)
     if limits is not None:
         axes.set_xlim(*limits)
@@ -82,21 +79,20 @@ def intervals(
 
 def _draw(
     axes: Axes,
-    part: pd.DataFrame,
+    group: Group,
     names: tuple[str, str, str],
     heights: np.ndarray[tuple[int], np.dtype[np.float64]],
     zero: float | None,
-    color: str,
-    name: str,
 ) -> None:
-    centre, low, high = (part[column].to_numpy(float) for column in names)
+    color = group.color
+    centre, low, high = (group.rows[column].to_numpy(float) for column in names)
     known = np.isfinite(low) & np.isfinite(high)
     axes.hlines(heights[known], low[known], high[known], color=color, linewidth=2, zorder=2)
-    sure = np.ones(len(part), bool) if zero is None else known & ((low > zero) | (high < zero))
+    sure = np.ones(len(group.rows), bool) if zero is None else known & ((low > zero) | (high < zero))
     faces = np.where(sure, color, to_hex(axes.get_facecolor()))
     axes.scatter(centre, heights, s=30, c=list(faces), edgecolors=color, linewidths=1.5, zorder=3)
-    if name:
-        axes.plot([], [], "o", color=color, label=name)
+    if group.name:
+        axes.plot([], [], "o", color=color, label=group.name)
 
 
 def dot_lines(

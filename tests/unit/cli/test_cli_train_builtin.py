@@ -2,14 +2,12 @@ import signal
 
 import pytest
 
-from napari_sam_med.cli import main
+from fixtures.commands import run_command
 from napari_sam_med.finetune.trainer import Progress
 
 
 def run(*arguments):
-    with pytest.raises(SystemExit) as caught:
-        main(["train-builtin", *(str(a) for a in arguments)])
-    return caught.value.code
+    return run_command("train-builtin", *arguments)
 
 
 @pytest.fixture

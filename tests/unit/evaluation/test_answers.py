@@ -7,26 +7,14 @@ import pytest
 
 from fixtures.fake_segmenter import FakeSegmenter
 from fixtures.labelled_volumes import as_volume, boxes_pair
+from fixtures.scored_pair import config, score
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.core.result import Candidates
-from napari_sam_med.evaluation import runner
 from napari_sam_med.evaluation.answers import clicks_to, correct
-from napari_sam_med.evaluation.config import EvaluationConfig
 from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.evaluation.rules import RULES
 from napari_sam_med.evaluation.table import RowWriter, read_table
 from napari_sam_med.inference.everything import EverythingSettings
-from napari_sam_med.inference.session import Session
-
-
-def config(**changes):
-    return EvaluationConfig(**{"models": ("fake",), "strategies": ("S5",), "window": "128/255", **changes})
-
-
-def score(settings, model=None, pair=None, **options):
-    image, labels = pair or boxes_pair()
-    session = Session(model or FakeSegmenter())
-    return list(runner.iter_pair_scores(image, labels, settings, lambda name: session, **options))
 
 
 class Painter(FakeSegmenter):

@@ -53,6 +53,38 @@ def test_noise_has_the_standard_deviation_asked_for():
     assert not np.array_equal(degraded(flat, "noise", 5), degraded(flat, "noise", 5, seed=1))
 
 
+def noisy_mr(value, dose, low=0.0, modality="MR"):
+    """Voxels of a flat MR image after noise, through a window that shows all of them as value / 4."""
+    values = np.full((1, 400, 400), value, np.float32)
+    values[0, 0, :200] = low
+    image = as_volume(values, modality=modality)
+    pixels = degrade(image, 0, 0, Window(510, 1020), "noise", dose, np.random.default_rng(0)).pixels
+    return pixels[1:].astype(float) * 4
+
+
+def test_noise_of_magnitudes_is_rician():
+    sd = 0.1 * 1020
+    air = noisy_mr(0.0, 10)  # Rayleigh: mean sd sqrt(pi / 2), variance (2 - pi / 2) sd^2
+    assert air.mean() == pytest.approx(sd * np.sqrt(np.pi / 2), rel=0.01)
+    assert air.std() == pytest.approx(sd * np.sqrt(2 - np.pi / 2), rel=0.02)
+    tissue = noisy_mr(500.0, 10)  # nearly Gaussian about sqrt(A^2 + sd^2), as Gudbjartsson and Patz have it
+    assert tissue.mean() == pytest.approx(np.hypot(500, sd), rel=0.005)
+    assert tissue.std() == pytest.approx(sd, rel=0.03)
+
+
+@pytest.mark.parametrize(("modality", "low"), [("CT", 0.0), ("", 0.0), ("MR", -300.0)])
+def test_noise_of_others_and_of_normalised_images_is_gaussian(modality, low):
+    values = np.full((1, 400, 400), 500, np.float32)
+    values[0, :100] = low
+    image = as_volume(values, modality=modality)
+    pixels = degrade(image, 0, 0, Window(510, 1020), "noise", 10, np.random.default_rng(0)).pixels
+    assert (pixels[100:].astype(float) * 4).mean() == pytest.approx(500, abs=2)
+
+
+def test_a_few_voxels_below_zero_leave_it_a_magnitude_image():
+    assert noisy_mr(500.0, 10, low=-1.0).mean() == pytest.approx(np.hypot(500, 102), rel=0.005)
+
+
 def test_blur_spreads_a_point_as_a_gaussian_does():
     point = np.zeros((41, 41))
     point[20, 20] = 200 * 2 * np.pi * 4  # the peak of a Gaussian of sigma 2 is 1 / (2 pi sigma^2)

@@ -5,25 +5,16 @@ import pytest
 
 from fixtures.fake_segmenter import FakeSegmenter
 from fixtures.labelled_volumes import as_volume, boxes_pair
+from fixtures.scored_pair import config, score
 from napari_sam_med.core.errors import Cancelled, GridMismatchError, InputError, ModelError
 from napari_sam_med.core.geometry import volume_from_source
 from napari_sam_med.evaluation import cases as case_files
 from napari_sam_med.evaluation import runner
-from napari_sam_med.evaluation.config import Case, EvaluationConfig
+from napari_sam_med.evaluation.config import Case
 from napari_sam_med.evaluation.plan import plan_pair, spread
 from napari_sam_med.factors import FACTORS
 from napari_sam_med.inference.session import Session
 from napari_sam_med.metrics import METRICS
-
-
-def config(**changes):
-    return EvaluationConfig(**{"models": ("fake",), "strategies": ("S5",), "window": "128/255", **changes})
-
-
-def score(settings, model=None, pair=None, **options):
-    image, labels = pair or boxes_pair()
-    session = Session(model or FakeSegmenter())
-    return list(runner.iter_pair_scores(image, labels, settings, lambda name: session, **options))
 
 
 def test_one_row_for_every_slice_label_strategy_and_rule():

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from skimage.draw import polygon2mask
 from skimage.measure import find_contours
 
+from fixtures.known_shapes import ellipse, star
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.factors import FACTORS, FactorInput, compute_factors
 from napari_sam_med.factors.complexity import fill_even_odd, fourier_order
@@ -15,18 +15,6 @@ from napari_sam_med.factors.intensity import intensity_difference, ring_mask
 from napari_sam_med.factors.shape import aspect_ratio, slice_position
 
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))).filter(np.any)
-
-
-def ellipse(half_r, half_c, size=160):
-    r, c = np.ogrid[:size, :size]
-    return ((r - size / 2) / half_r) ** 2 + ((c - size / 2) / half_c) ** 2 <= 1
-
-
-def star(points, depth, size=300):
-    angle = np.linspace(0, 2 * np.pi, 4000, endpoint=False)
-    radius = 80 + depth * np.cos(points * angle)
-    outline = np.c_[size / 2 + radius * np.sin(angle), size / 2 + radius * np.cos(angle)]
-    return polygon2mask((size, size), outline)
 
 
 @settings(max_examples=40)

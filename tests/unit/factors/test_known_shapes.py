@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from skimage.draw import polygon2mask
 
+from fixtures.known_shapes import ellipse, star
 from napari_sam_med.factors import VESSEL_ADVICE, FactorInput, compute_factors, is_vessel_like
 from napari_sam_med.factors.intensity import boundary_gradient, contrast_to_noise, histogram_overlap
 from napari_sam_med.factors.shape import (
@@ -20,18 +20,6 @@ from napari_sam_med.factors.shape import (
 )
 
 SQUARE = (1.0, 1.0)
-
-
-def ellipse(half_r, half_c, size=160):
-    r, c = np.ogrid[:size, :size]
-    return ((r - size / 2) / half_r) ** 2 + ((c - size / 2) / half_c) ** 2 <= 1
-
-
-def star(points, depth, size=300):
-    angle = np.linspace(0, 2 * np.pi, 4000, endpoint=False)
-    radius = 80 + depth * np.cos(points * angle)
-    outline = np.c_[size / 2 + radius * np.sin(angle), size / 2 + radius * np.cos(angle)]
-    return polygon2mask((size, size), outline)
 
 
 def rectangle(rows, cols, size=100):

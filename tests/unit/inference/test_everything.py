@@ -184,6 +184,26 @@ def test_it_finds_what_sams_own_generator_finds(one_thread, shape):
         assert stability == pytest.approx(record["stability_score"])
 
 
+class Late(SamSegmenter):
+    """Draws all masks and leaves it to the caller to look at their scores."""
+
+    def decode_many(self, embedding, prompts, min_score=None):
+        return super().decode_many(embedding, prompts)
+
+
+def test_masks_left_out_early_are_those_that_are_left_out_late(one_thread):
+    sam = tiny_sam()
+    early, late = (kind(sam, "tiny", "0" * 64, TINY.name) for kind in (SamSegmenter, Late))
+    embedding = early.encode(np.random.default_rng(1).integers(0, 255, (90, 128)).astype(np.uint8))
+    everything = find_everything(late, embedding, EverythingSettings(8, **OPEN, nms_iou=1.0))
+    settings = EverythingSettings(8, float(np.median(everything.scores)), 0.0, nms_iou=0.9)
+    found, expected = find_everything(early, embedding, settings), find_everything(late, embedding, settings)
+    assert 0 < len(expected) < len(everything)
+    np.testing.assert_array_equal(found.masks, expected.masks)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    np.testing.assert_array_equal(found.stability, expected.stability)
+
+
 def test_the_builtin_model_finds_objects_of_a_phantom(one_thread):
     rows, cols = np.indices((96, 96))
     discs = [(rows - r) ** 2 + (cols - c) ** 2 < 14**2 for r, c in ((26, 28), (66, 64))]

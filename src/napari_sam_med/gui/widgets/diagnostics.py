@@ -37,6 +37,7 @@ from napari_sam_med.gui.widgets.diagnostics_choosers import (
 from napari_sam_med.gui.widgets.diagnostics_legend import OverlayBar
 from napari_sam_med.gui.widgets.diagnostics_list import RowList
 from napari_sam_med.gui.widgets.diagnostics_overlay import failure_view
+from napari_sam_med.gui.widgets.diagnostics_show import RowInViewer
 from napari_sam_med.gui.widgets.diagnostics_statistics import (
     Found,
     Statistics,
@@ -47,7 +48,6 @@ from napari_sam_med.gui.widgets.diagnostics_statistics import (
 from napari_sam_med.gui.widgets.diagnostics_table import describe_row, known_factors, strongest_factor
 from napari_sam_med.gui.widgets.evaluate_controls import MessageStrip, ScrollPanel, row
 from napari_sam_med.gui.widgets.evaluate_scores import Scores, board_of, read_scores
-from napari_sam_med.gui.widgets.evaluate_show import show_score
 from napari_sam_med.gui.widgets.figure import Draw, FigurePanel
 from napari_sam_med.gui.widgets.figure_dots import Dots
 from napari_sam_med.gui.widgets.figure_theme import Palette
@@ -84,6 +84,11 @@ class DiagnosticsPanel(QWidget):
         self._workspace = workspace_for(viewer)
         self._workspace.attach(self)
         self._board = board_of(self._workspace)
+        self.row = RowInViewer(viewer, self._workspace, self.failure, self)
+        self.row.said.connect(
+            lambda text, problem, button: self.message.say(text, problem=problem, button=button)
+        )
+        self.row.shown.connect(self._on_shown)
         self.statistics = Statistics(self)
         self.statistics.arrived.connect(self._on_statistics)
         self.statistics.failed.connect(lambda text: self.message.say(text, problem=True))
@@ -99,6 +104,8 @@ class DiagnosticsPanel(QWidget):
         self.source_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.message = MessageStrip()
         self.message.say("")
+        self.message.button.setToolTip("Do without the prediction of this row.")
+        self.message.button.clicked.connect(self.row.cancel)
         self.advice = AdviceStrip()
         self.overlay_bar = OverlayBar()
         self.overlay_bar.hide_asked.connect(self.hide_overlay)
@@ -161,6 +168,7 @@ class DiagnosticsPanel(QWidget):
     def show_scores(self, scores: Scores) -> None:
         """Show other scores; the Evaluate panel's arrive here by themselves."""
         self._scores = scores
+        self.row.forget()
         self._edition += 1  # an answer about the scores before may still be on its way
         self.statistics.clear()
         self.source_label.setText(f"<b>{scores.source}</b>")
@@ -192,13 +200,9 @@ class DiagnosticsPanel(QWidget):
         if scores.from_file:
             layers = self.choosers.image_layer.layer, self.choosers.truth_layer.layer
             scores = replace(scores, image=layers[0], truth=layers[1])
-        try:
-            values = self._shown.iloc[position]
-            text = show_score(self._viewer, self._workspace, self.failure, scores, values)
-        except SamMedError as error:
-            self.message.say(str(error), problem=True)
-            return
-        self.message.say(text)
+        self.row.show(scores, self._shown.iloc[position], position)
+
+    def _on_shown(self, position: int) -> None:
         self.overlay_bar.show()
         self.overlay_bar.show_range(self.failure.boundary_range)
         self.figure.mark(position)
@@ -211,7 +215,7 @@ class DiagnosticsPanel(QWidget):
 
     def hide_overlay(self) -> None:
         """Take the overlay away and show again the layers that it hid."""
-        self.failure.clear()
+        self.row.hide()
         self.overlay_bar.hide()
         self.figure.mark(None)
 

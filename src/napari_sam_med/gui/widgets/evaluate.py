@@ -242,12 +242,13 @@ class EvaluatePanel(QWidget):
             return
         try:
             values = self._scores.frame.iloc[position]
-            text = show_score(self._viewer, self._workspace, self.failure, self._scores, values)
+            shown = show_score(self._viewer, self._workspace, self.failure, self._scores, values)
         except SamMedError as error:
             self.message.say(str(error), problem=True)
         else:
             if not self.busy:
-                self.message.say(text)
+                lacking = " The prediction is not in the viewer any more." if shown.lacking else ""
+                self.message.say(f"{shown.text}{lacking}")
 
     # ---- layers
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QTabBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QSizePolicy, QTabBar, QVBoxLayout, QWidget
 
 from napari_sam_med.core.errors import SamMedError
 from napari_sam_med.gui.widgets.evaluate_controls import row
@@ -64,6 +64,10 @@ class ResultsView(QWidget):
         self.table = FrameTable()
         self.table.setToolTip("Click a row to go to its slice; click a heading to sort; Ctrl+C copies.")
         self.table.row_chosen.connect(lambda position: self.row_chosen.emit(self.level, position))
+        self.wider = QLabel()
+        self.wider.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.table.hidden_changed.connect(self._show_hidden)
+        self._show_hidden([])
         self.copy_button = QPushButton("Copy table")
         self.copy_button.setToolTip("Copy the table with its headings, ready for a spreadsheet.")
         self.copy_button.clicked.connect(self._copy)
@@ -75,6 +79,7 @@ class ResultsView(QWidget):
         column.addWidget(self.tabs)
         column.addWidget(self.summary)
         column.addWidget(self.table, 1)
+        column.addWidget(self.wider)
         column.addLayout(row(self.copy_button, self.export_button))
 
     @property
@@ -128,6 +133,13 @@ class ResultsView(QWidget):
         level = self._levels.get(self.level)
         if level is not None:
             self.table.set_frame(level.frame, level.columns)
+
+    def _show_hidden(self, titles: Sequence[str]) -> None:
+        """Say which columns a wider panel would show."""
+        columns = "column" if len(titles) == 1 else "columns"
+        self.wider.setText(f"{len(titles)} more {columns} in a wider panel")
+        self.wider.setToolTip(f"{', '.join(titles)}. Copies and exports have all columns.")
+        self.wider.setVisible(bool(titles))
 
     def _copy(self) -> None:
         self.table.copy(everything=True)

@@ -15,6 +15,7 @@ from psygnal import Signal
 
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.core.prompt import Prompt
+from napari_sam_med.evaluation.again import RunNotes, read_notes
 
 NEEDED_COLUMNS = ("axis", "slice", "label", "dice")
 
@@ -78,6 +79,8 @@ class Scores:
         Read from a CSV, which knows no layers.
     jitter : DataFrame, optional
         Rows of prompts that were moved, see ``evaluation.robustness_rows``.
+    notes : RunNotes
+        What stands beside a file of scores; empty for others.
     """
 
     frame: pd.DataFrame
@@ -88,6 +91,12 @@ class Scores:
     masks: MaskStore = field(default_factory=MaskStore)
     from_file: bool = False
     jitter: pd.DataFrame | None = None
+    notes: RunNotes = field(default_factory=RunNotes)
+
+    @property
+    def from_compare(self) -> bool:
+        """Whether a mask was scored and no model."""
+        return "strategy" not in self.frame
 
 
 class ScoreBoard:
@@ -135,4 +144,4 @@ def read_scores(path: Path) -> Scores:
         raise InputError(
             f"The column dice of {path.name} has values that are not numbers; choose a scores.csv."
         )
-    return Scores(frame, path.name, from_file=True)
+    return Scores(frame, path.name, from_file=True, notes=read_notes(path.parent))

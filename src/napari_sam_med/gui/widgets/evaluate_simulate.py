@@ -133,7 +133,16 @@ class SimulateForm(QWidget):
         form.addRow("Effort", row(self.grid, self.clicks, stretch=0))
         form.addRow("Jitter", row(self.jitter, self.seeds, stretch=0))
         form.addRow("Moved", self.modes)
+        self.jitter.changed.connect(self._show_jitter)
+        self._more_form = form
+        self._show_jitter()
         return page
+
+    def _show_jitter(self) -> None:
+        """How prompts are moved matters only where they are."""
+        moved = bool(self.jitter.values())
+        self.seeds.setVisible(moved)
+        self._more_form.setRowVisible(self.modes, moved)
 
     def _lay_out(self) -> None:
         top, whole = QWidget(), QVBoxLayout(self)

@@ -33,7 +33,7 @@ def metric_columns(suffix: str = "") -> list[Column]:
 
 
 _SLICE = Column("slice", "Slice", 0, "Number of the slice, from 0.")
-_OBJECT = Column("label_name", "Object", 0, "Name or number of the label.")
+_OBJECT = Column("label_name", "Object", 0, "Name or number of the label.", elastic=True)
 _VOLUMES = (
     Column("prediction_ml", "Pred. (ml)", 2, "Volume of the prediction, in millilitres."),
     Column("truth_ml", "Truth (ml)", 2, "Volume of the truth, in millilitres."),
@@ -42,14 +42,14 @@ _PROMPT = Column("strategy", "Prompt", 0, "Simulated prompt: S2 one point, S5 ti
 _RULE = Column(
     "rule", "Rule", 0, "score: candidate the model rates highest. oracle: candidate nearest the truth."
 )
-_MODEL = Column("model", "Model", 0, "Which model answered.")
+_MODEL = Column("model", "Model", 0, "Which model answered.", elastic=True)
 _MASKED = Column(
     "masked", "Slices", 0, "Slices where the prediction has a mask, of those where it or the truth has one."
 )
 _MASKED_DICE = Column(
     "masked_dice", "Dice/slice", 3, "Mean Dice of the slices where the prediction has a mask of the object."
 )
-_ERROR = Column("error", "Problem", 0, "Why this row has no scores.")
+_ERROR = Column("error", "Problem", 0, "Why this row has no scores.", elastic=True)
 
 
 def comparison_levels(rows: Sequence[dict[str, Any]]) -> list[Level]:
@@ -128,9 +128,8 @@ def simulation_levels(table: pd.DataFrame) -> list[Level]:
     )
     # Dice stands before what identifies the row, so that a narrow dock shows it without scrolling
     asked = [_PROMPT, _MODEL, _RULE] if table["model"].nunique() > 1 else [_PROMPT, _RULE]
-    rows = [_SLICE, _OBJECT, metrics[0], *asked, *metrics[1:], guess]
-    if (table["error"] != "").any():
-        rows.append(_ERROR)
+    problem = [_ERROR] if (table["error"] != "").any() else []
+    rows = [_SLICE, _OBJECT, metrics[0], *asked, *problem, *metrics[1:], guess]
     counted = Column("dice_n_valid", "n", 0, "Rows with a Dice value.")
     failed = Column("n_errors", "Failed", 0, "Rows without scores.")
     return [

@@ -18,11 +18,12 @@ from napari_sam_med.gui.canvas import SegmentCanvas
 from napari_sam_med.gui.controller import Proposal, SegmentController
 from napari_sam_med.gui.encoding import EncodeProgress, Scene
 from napari_sam_med.gui.layers import apply_window, go_to_slice
-from napari_sam_med.gui.prompt_layers import PromptLayers, Sign
+from napari_sam_med.gui.prompt_layers import PromptLayers
 from napari_sam_med.gui.state import ModelState, workspace_for
 from napari_sam_med.gui.widgets.following import Stopper, follow
 from napari_sam_med.gui.widgets.segment_keys import CanvasBindings
 from napari_sam_med.gui.widgets.segment_objects import ObjectActions
+from napari_sam_med.gui.widgets.segment_tools import DRAW, HELLO, PromptTools
 from napari_sam_med.gui.widgets.segment_view import SegmentView, value_bounds
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 _EDIT_MS = 40
 _SLICE_MS = 50
 _WINDOW_MS = 200
-_HELLO = "Open an image or a sample (File ▸ Open Sample), then draw a box around an object."
-_DRAW = "Draw a box, or click a point on the object."
 
 
 class SegmentPanel(QWidget):
@@ -58,6 +57,7 @@ class SegmentPanel(QWidget):
         self._images.timeout.connect(self._image_changed)
         self.canvas = SegmentCanvas(viewer, self._workspace, self._edits.throttle)
         self.view = SegmentView(viewer)
+        self.tools = PromptTools(self.controller, self.canvas, self.view, self)
         self.objects = ObjectActions(viewer, self._workspace, self.controller, self.canvas, self.view, self)
         self._volume: Volume | None = None
         self._drag_from: Window | None = None
@@ -70,7 +70,7 @@ class SegmentPanel(QWidget):
         self._connect_view()
         self._connect_model()
         self._connect_viewer()
-        self._say(_HELLO)
+        self._say(HELLO)
         self._images.start(0)
 
     # -- wiring -------------------------------------------------------------------------------------------
@@ -82,19 +82,19 @@ class SegmentPanel(QWidget):
         return made
 
     def _connect_view(self) -> None:
-        view = self.view
+        view, tools = self.view, self.tools
         view.image.layer_changed.connect(self._images_changed)
         view.window_control.window_changed.connect(self.set_window)
         view.model.model_chosen.connect(self.load_model)
         view.model.cancelled.connect(self._workspace.cancel_model)
-        view.box.clicked.connect(self.draw_box)
-        view.positive.clicked.connect(self.add_positive)
-        view.negative.clicked.connect(self.add_negative)
+        view.box.clicked.connect(tools.draw_box)
+        view.positive.clicked.connect(tools.add_positive)
+        view.negative.clicked.connect(tools.add_negative)
         view.live.toggled.connect(self._live_toggled)
-        view.segment.clicked.connect(self.segment)
-        view.clear_prompts.clicked.connect(self.clear_prompts)
+        view.segment.clicked.connect(tools.segment)
+        view.clear_prompts.clicked.connect(tools.clear)
         view.candidates.chosen.connect(self.controller.choose)
-        view.next.clicked.connect(self.next_candidate)
+        view.next.clicked.connect(tools.next_candidate)
         objects = self.objects
         view.target.target_changed.connect(objects.target_chosen)
         view.add_object.clicked.connect(objects.add_object)
@@ -108,6 +108,7 @@ class SegmentPanel(QWidget):
         view.save.clicked.connect(objects.ask_and_save)
         view.message.button.clicked.connect(objects.resample_target)
         objects.said.connect(self._say)
+        tools.said.connect(self._say)
         objects.changed.connect(self._show_actions)
 
     def _connect_model(self) -> None:
@@ -131,18 +132,18 @@ class SegmentPanel(QWidget):
         events = self._viewer.dims.events
         for emitter in (events.point, events.order, events.ndisplay):
             follow(self, emitter, self._dims_changed)
-        follow(self, self._viewer.layers.selection.events.active, self._show_tool)
+        follow(self, self._viewer.layers.selection.events.active, self.tools.show)
         self._bindings = CanvasBindings(
             self._viewer,
             self,
             {
-                "box": self.draw_box,
-                "point": self.switch_points,
-                "segment": self.segment,
-                "next": self.next_candidate,
+                "box": self.tools.draw_box,
+                "point": self.tools.switch_points,
+                "segment": self.tools.segment,
+                "next": self.tools.next_candidate,
                 "accept": self.objects.accept,
                 "undo": self.objects.undo,
-                "clear": self.clear_prompts,
+                "clear": self.tools.clear,
                 "object": self.objects.add_object,
             },
         )
@@ -187,12 +188,12 @@ class SegmentPanel(QWidget):
             follow(self, layer.events.contrast_limits, self._limits_changed)
             follow(self, layer.events.data, self._images_changed)
         self.canvas.attach(layer)
-        self._follow_tools()
+        self.tools.follow_layers()
         self.view.show_volume(volume)
         if volume is None or layer is None:
             self.controller.set_scene(None)
             if old is not None and self.view.image.layer is None:
-                self._say(_HELLO)
+                self._say(HELLO)
             return
         if layer is not old:  # what was said was about the image before
             self._say("")
@@ -267,58 +268,6 @@ class SegmentPanel(QWidget):
                 self.controller.ask_nothing()
         self._show_actions()
 
-    def draw_box(self) -> None:
-        """Draw boxes with the mouse; once more moves the canvas again."""
-        self._use_tool("box", self.canvas.prompts.draw_boxes)
-
-    def add_positive(self) -> None:
-        """Add points on the object."""
-        self._use_tool("positive", lambda: self.canvas.prompts.add_points("positive"))
-
-    def add_negative(self) -> None:
-        """Add points beside the object."""
-        self._use_tool("negative", lambda: self.canvas.prompts.add_points("negative"))
-
-    def switch_points(self) -> None:
-        """Add points; while doing so, switch between points on the object and beside it."""
-        switch: dict[str, Sign] = {"positive": "negative", "negative": "positive"}
-        self.canvas.prompts.add_points(switch.get(self.canvas.prompts.tool, "positive"))
-        self._show_tool()
-
-    def _use_tool(self, tool: str, start: Any) -> None:
-        if self.canvas.image is None:
-            self._say(_HELLO)
-        elif self.canvas.prompts.tool == tool:
-            self.canvas.prompts.stop_drawing()
-        else:
-            start()
-            self._follow_tools()
-        self._show_tool()
-
-    def _follow_tools(self) -> None:
-        for layer in (self.canvas.prompts.points, self.canvas.prompts.boxes):
-            if layer is not None and layer not in self._followed:
-                self._followed.add(layer)
-                follow(self, layer.events.mode, self._show_tool)
-
-    def segment(self) -> None:
-        """Segment the slice on screen by its prompt."""
-        ref = self.controller.position
-        if ref is None or self.controller.prompt_of(ref).empty:
-            self._say(_DRAW if self._volume is not None else _HELLO)
-            return
-        self.controller.ask()
-
-    def clear_prompts(self) -> None:
-        """Remove the prompt of the slice on screen."""
-        position = self.canvas.position()
-        if position is not None:
-            self.canvas.prompts.clear(position)
-
-    def next_candidate(self) -> None:
-        """Show the next candidate."""
-        self.controller.next_candidate()
-
     def _live_toggled(self, on: bool) -> None:
         if on and self.controller.proposal is None:
             self.controller.ask()
@@ -365,7 +314,7 @@ class SegmentPanel(QWidget):
         elif not text and self.controller.position is None and self._volume is not None:
             text = "Show the image in 2D to segment its slices."
         elif not text and self._volume is not None:
-            text = _DRAW
+            text = DRAW
         self.view.status.setText(text)
 
     def _show_encoded(self) -> None:
@@ -377,12 +326,6 @@ class SegmentPanel(QWidget):
     def _show_progress(self, progress: EncodeProgress | None) -> None:
         self.view.encode.show_progress(progress)
         self._show_encoded()
-
-    def _show_tool(self, event: Any = None) -> None:
-        tool = self.canvas.prompts.tool
-        self.view.box.setChecked(tool == "box")
-        self.view.positive.setChecked(tool == "positive")
-        self.view.negative.setChecked(tool == "negative")
 
     def _show_actions(self) -> None:
         """Enable what can be done now."""

@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
-from qtpy.QtCore import QItemSelectionModel, QModelIndex, QPoint, Qt, Signal
-from qtpy.QtGui import QGuiApplication, QKeyEvent, QKeySequence
+from qtpy.QtCore import QItemSelectionModel, QModelIndex, QPoint, QSize, Qt, Signal
+from qtpy.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
 from napari_sam_med.gui.widgets.table_model import Column, FrameModel, frame_text
 
+_LEAST_HEIGHT = 120
+_HEADING_PX = 14
+"""Room beside a heading, and for the arrow of the sorted column."""
+_ALWAYS = 3
+"""Columns that are shown however narrow the table is."""
+
 
 class FrameTable(QTableView):
-    """Table over a DataFrame: click a heading to sort, Ctrl+C to copy, click or arrows to choose a row."""
+    """Table over a DataFrame: click a heading to sort, Ctrl+C to copy, click or arrows to choose a row.
+
+    It never scrolls sideways as long as its first columns fit: the last ones are hidden where there is no room for
+    them, and come back in a wider table. Copies and exports have all of them.
+    """
 
     row_chosen = Signal(int)
     """Position in the frame of the row the user chose."""
+    hidden_changed = Signal(list)
+    """Titles of the columns that have no room."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -39,7 +51,13 @@ class FrameTable(QTableView):
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 8)
         self.selectionModel().currentRowChanged.connect(self._on_current)
         self.clicked.connect(self._on_clicked)
-        self.setMinimumHeight(120)
+        self._natural: list[int] = []
+        self._headings: list[int] = []
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)  # bold headings would be cut off
+        header.setStyleSheet("QHeaderView::section { padding: 3px 2px; }")
+        self._hidden: list[str] = []
+        self.setMinimumHeight(_LEAST_HEIGHT)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -85,16 +103,62 @@ class FrameTable(QTableView):
             self._quiet = False
         self.scrollTo(index)
 
+    @property
+    def hidden(self) -> Sequence[str]:
+        """Titles of the columns that have no room."""
+        return tuple(self._hidden)
+
+    def sizeHint(self) -> QSize:
+        """Low, so that no panel scrolls for the sake of rows that the table can scroll itself."""
+        return QSize(super().sizeHint().width(), _LEAST_HEIGHT)
+
     def fit_columns(self) -> None:
-        """Make every column wide enough for its heading and first rows; an elastic one fills the rest."""
+        """Make every column wide enough for its heading and first rows, and lay them out in the room there is."""
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setResizeContentsPrecision(100)
-        self.resizeColumnsToContents()
-        elastic = [i for i, column in enumerate(self._model.columns) if column.elastic]
-        header.setStretchLastSection(not elastic)
+        titles = [column.title or column.name for column in self._model.columns]
+        self._headings = [header.fontMetrics().horizontalAdvance(title) + _HEADING_PX for title in titles]
+        for i in range(len(titles)):
+            self.setColumnHidden(i, False)  # a hidden column has no size
+        self._natural = [max(self.sizeHintForColumn(i), self._headings[i]) for i in range(len(titles))]
+        self._lay_out()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Lay the columns out anew."""
+        super().resizeEvent(event)
+        if len(self._natural) == self._model.columnCount():
+            self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Names give up room first, then the last columns go; what room is left goes to names, else to the last."""
+        room = self.viewport().width()
+        least = [
+            heading if column.elastic else natural
+            for heading, natural, column in zip(
+                self._headings, self._natural, self._model.columns, strict=True
+            )
+        ]
+        n_shown = len(least)
+        while n_shown > _ALWAYS and sum(least[:n_shown]) > room:
+            n_shown -= 1
+        widths = least[:n_shown]
+        elastic = [i for i in range(n_shown) if self._model.columns[i].elastic]
+        spare = max(0, room - sum(widths))
         for i in elastic:
-            header.setSectionResizeMode(i, QHeaderView.ResizeMode.Stretch)
+            more = min(self._natural[i] - widths[i], spare)
+            widths[i] += more
+            spare -= more
+        if widths:
+            widths[(elastic or [n_shown - 1])[0]] += spare
+        for i in range(len(least)):
+            self.setColumnHidden(i, i >= n_shown)
+            if i < n_shown:
+                self.setColumnWidth(i, widths[i])
+        hidden = [column.title or column.name for column in self._model.columns[n_shown:]]
+        if hidden != self._hidden:
+            self._hidden = hidden
+            self.hidden_changed.emit(hidden)
 
     def copy(self, everything: bool = False) -> None:
         """Copy the selected rows (or all) with headings, as text a spreadsheet understands."""
