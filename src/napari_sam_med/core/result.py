@@ -116,6 +116,6 @@ class BatchSegmenter(Segmenter, Protocol):
         prompts : sequence of Prompt
         min_score : float, optional
             Leave out candidates with a predicted IoU of this or less, before the work of bringing them to the grid of
-            the image; an answer may then have none.
+            the image; an answer may then have none. Meant for grids of points: a model may look less closely then.
         """
         ...

@@ -1,0 +1,114 @@
+"""Which answers of the built-in model are given, in which order, and what is proposed by grey alone."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam_med.core.prompt import Prompt
+from napari_sam_med.models.builtin import BuiltinSegmenter
+from napari_sam_med.models.builtin_answers import (
+    BEHIND,
+    PREFERENCE,
+    SAME,
+    Pool,
+    _best_apart,
+    _follows,
+    box_pools,
+    click_pools,
+)
+from napari_sam_med.models.builtin_look import Look
+from napari_sam_med.models.builtin_net import N_FACTS, BuiltinConfig, BuiltinNet
+from napari_sam_med.models.builtin_proposals import standing_out
+
+SMALL = BuiltinConfig(encoder=(8, 8, 8, 8, 8), features=8, decoder=(8, 8, 8, 8), grid=32)
+
+
+def square(start: int, stop: int, size: int = 24) -> torch.Tensor:
+    mask = torch.zeros(size, size, dtype=torch.bool)
+    mask[start:stop, start:stop] = True
+    return mask
+
+
+def pool_of(*masks: torch.Tensor, follows: tuple[float, ...] | None = None) -> Pool:
+    found = [(mask.float() * 2 - 1, torch.zeros(()), torch.zeros(4)) for mask in masks]
+    right = torch.ones(len(masks)) if follows is None else torch.tensor(follows)
+    return Pool(found, torch.zeros(len(masks), N_FACTS), torch.stack(masks), right)
+
+
+def given(
+    pool: Pool, scores: list[float], most: float = SAME, prefer: float = 0.0
+) -> list[tuple[int, float]]:
+    """Places in the pool of the answers given, and their scores."""
+    look = SimpleNamespace(net=SimpleNamespace(judge=lambda facts: torch.tensor(scores)))
+    answers = _best_apart(look, pool, most, prefer)
+    places = [next(k for k, each in enumerate(pool.found) if each[0] is logits) for logits, _, _ in answers]
+    return list(zip(places, [round(float(score), 3) for _, score, _ in answers], strict=True))
+
+
+def test_the_consensus_gives_way_only_to_an_answer_that_is_clearly_better():
+    pool = pool_of(square(0, 10), square(4, 16), square(10, 24), square(2, 6))
+    close = [0.6, 0.6 + PREFERENCE - 0.01, 0.3, 0.2]
+    assert given(pool, close, prefer=PREFERENCE) == [(0, 0.6), (1, round(0.6 - BEHIND, 3)), (2, 0.3)]
+    clear = [0.6, 0.6 + PREFERENCE + 0.01, 0.3, 0.2]
+    assert given(pool, clear, prefer=PREFERENCE) == [(1, 0.66), (0, 0.6), (2, 0.3)]
+
+
+def test_answers_that_are_nearly_the_same_are_given_once():
+    pool = pool_of(square(0, 20), square(0, 20), square(5, 12), square(15, 24))
+    assert [place for place, _ in given(pool, [0.9, 0.8, 0.4, 0.5])] == [0, 3, 2]
+    alike = pool_of(square(0, 20), square(0, 20), square(0, 20))
+    assert [place for place, _ in given(alike, [0.5, 0.9, 0.7])] == [1, 2, 0]  # nothing else to give
+
+
+def test_answers_against_the_clicks_come_last():
+    masks = torch.stack([square(0, 10), square(8, 20), square(0, 24)])
+    clicks = torch.tensor([[4.0, 4.0, 1.0], [15.0, 15.0, -1.0], [0.0, 0.0, 0.0]])
+    assert _follows(masks, clicks).tolist() == [1, 0, 0]
+    assert _follows(masks, torch.tensor([[23.0, 0.0, 1.0], [4.0, 4.0, -1.0]])).tolist() == [
+        1,
+        1,
+        1,
+    ]  # none does
+    pool = pool_of(*masks, follows=(1.0, 0.0, 0.0))
+    assert given(pool, [0.2, 0.9, 0.8])[0][0] == 0
+
+
+@pytest.mark.parametrize("bright", [True, False])
+@pytest.mark.parametrize("side", [96, 300])
+def test_what_stands_out_around_a_click_is_boxed(bright, side):
+    rows, cols = np.indices((side, side)) / side
+    body = (rows - 0.5) ** 2 + (cols - 0.45) ** 2 < 0.35**2
+    organ = (rows - 0.5) ** 2 + (cols - 0.4) ** 2 < 0.1**2
+    grey = 0.1 + 0.4 * body + 0.4 * organ
+    noise = np.random.default_rng(0).normal(0, 0.02, grey.shape)
+    image = torch.from_numpy(np.clip((grey if bright else 1 - grey) + noise, 0, 1)).float()
+    boxes = standing_out(image, torch.tensor([[0.1, 0.1, 0.0], [0.5 * side, 0.4 * side, 1.0]]))
+    for middle, radius in ((0.45, 0.35), (0.4, 0.1)):
+        wanted = torch.tensor([0.5 - radius, middle - radius, 0.5 + radius, middle + radius]) * side
+        assert (boxes - wanted).abs().amax(1).min() < 0.04 * side
+
+
+def test_nothing_stands_out_in_a_flat_slice():
+    assert len(standing_out(torch.full((60, 40), 0.5), torch.tensor([[10.0, 10.0, 1.0]]))) == 0
+
+
+@pytest.mark.parametrize("shape", [(40, 300), (256, 256)])
+def test_pools_tell_facts_of_every_answer_whatever_the_slice(shape):
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).eval().requires_grad_(False)
+    image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    for pixels in (image, np.zeros(shape, np.uint8)):
+        look = Look(net, BuiltinSegmenter(net, "0" * 64).encode(pixels), "cpu")
+        for pool in (
+            box_pools(look, [Prompt.from_box((0, 0, 3, 3))])[0],
+            box_pools(look, [Prompt.from_box((5, 6, 30, 35)).with_points([[10, 10]], [0])])[0],
+            click_pools(look, [Prompt.from_points([[0, 0]])])[0],
+            click_pools(look, [Prompt.from_points([[20, 20], [30, 30]], [1, 0])])[0],
+        ):
+            n = len(pool.found)
+            assert n >= 2
+            assert pool.facts.shape == (n, N_FACTS)
+            assert torch.isfinite(pool.facts).all()
+            assert len(pool.masks) == len(pool.follows) == n
