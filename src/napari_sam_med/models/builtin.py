@@ -28,9 +28,9 @@ class BuiltinSegmenter:
     """Adapter of :class:`BuiltinNet` to the ``Segmenter`` protocol.
 
     A box, or an earlier answer fed back, is decoded on one region around it. Clicks alone are looked at on regions of
-    several sizes first; the most promising answers are then looked at again, closely, and their own boxes as if they had
-    been drawn. So a small organ in a large slice is seen at the resolution of its own region, not of the slice. How good
-    an answer is, is judged from what can be seen of it.
+    several sizes first; the most promising answers are then looked at again, closely, and their own boxes as if they
+    had been drawn. So a small organ in a large slice is seen at the resolution of its own region, not of the slice.
+    How good an answer is, is judged from what can be seen of it.
 
     Parameters
     ----------
