@@ -19,6 +19,7 @@ from napari_sam_med.models.builtin import BuiltinSegmenter
 from napari_sam_med.models.builtin_answers import Pool, again_pool, box_pools, click_pools
 from napari_sam_med.models.builtin_look import Look
 from napari_sam_med.models.builtin_net import BuiltinNet, Judge
+from napari_sam_med.models.no_triton import without_triton
 from napari_sam_med.prompts.clicks import next_click
 
 SEED = 40_961
@@ -130,7 +131,8 @@ def train_judge(net: BuiltinNet, verdicts: Sequence[Verdicts], seed: int) -> flo
     facts = torch.cat([verdicts[i].facts for i in own])
     net.judge.mean.copy_(facts.mean(0))
     net.judge.std.copy_(facts.std(0).clamp_min(1e-3))
-    optimizer = torch.optim.AdamW(net.judge.parameters(), lr=RATE, weight_decay=0.02)
+    with without_triton():
+        optimizer = torch.optim.AdamW(net.judge.parameters(), lr=RATE, weight_decay=0.02)
     steps = EPOCHS * max(1, len(own) // BATCH)
     plan = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     for p in net.judge.parameters():

@@ -26,6 +26,7 @@ from napari_sam_med.finetune.real import RealSlice, load_real_slices, sample_cas
 from napari_sam_med.finetune.samples import Sample
 from napari_sam_med.models.builtin_file import read_weights, save_weights
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
+from napari_sam_med.models.no_triton import without_triton
 
 LOG_COLUMNS = ("step", "seconds", "learning_rate", "loss", "iou_box", "iou_point", "iou_second", "iou_error")
 VALIDATION_SEED = 977_131
@@ -166,7 +167,10 @@ def _start(config: TrainConfig, out: Path) -> _Run:
     mean.load_state_dict(net.state_dict())
     net.to(device)
     mean.to(device).requires_grad_(False)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    with without_triton():
+        optimizer = torch.optim.AdamW(
+            net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
     run = _Run(config, net, mean, optimizer, device)
     state = load_checkpoint(out, config)
     if state is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy.ndimage import label
 from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
@@ -93,9 +95,10 @@ def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
     maps = look.maps(roi, box, clicks, unknown)
     answers = look.answer(roi, maps).logits
     p = torch.sigmoid(answers)
-    alike = torch.sigmoid(STEEP * smoothed(maps[:, TONE_CHANNEL, None], WIDE)) * maps[:, BOX_CHANNEL, None]
-    consensus = torch.logit((p[:, :1] + p[:, 2:] + alike) / 3, 1e-4)
+    alike = torch.sigmoid(STEEP * smoothed(maps[:, TONE_CHANNEL, None], WIDE))
     inside = maps[:, BOX_CHANNEL, None] > 0
+    both = (p[:, :1] + p[:, 2:]) / 2  # boxes may be too small: beyond them the network decides
+    consensus = torch.logit(torch.where(inside, (2 * both + alike) / 3, both), 1e-4)
     sides = torch.where(inside, STEEP * maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]], FAR_OUTSIDE)
     logits = torch.cat([consensus, answers, sides], 1)
     return [_box_pool(look, prompts[k], logits[k], roi[k], maps[k]) for k in range(n)]
@@ -128,11 +131,6 @@ def _follows(masks: Tensor, clicks: Tensor) -> Tensor:
     return right if right.any() else torch.ones_like(right)
 
 
-def _in_order(look: Look, pool: Pool) -> list[Found]:
-    """The answers with the IoU that the judge expects, none above one before it."""
-    return _behind(pool.found, look.net.judge(pool.facts).tolist())
-
-
 def _behind(found: list[Found], scores: list[float]) -> list[Found]:
     """Answers in their order, with scores of which none is above the one before."""
     for k in range(1, len(scores)):
@@ -141,12 +139,27 @@ def _behind(found: list[Found], scores: list[float]) -> list[Found]:
 
 
 def again(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
-    """An earlier answer fed back, with new clicks: one region around it, the box and the positive clicks."""
-    return [_in_order(look, again_pool(look, prompt)) for prompt in prompts]
+    """An earlier answer fed back, with new clicks: one region around it, the box and the positive clicks.
+
+    The judge chooses between changing the earlier answer at the last click alone and the network's whole new answer.
+    """
+    found = []
+    for prompt in prompts:
+        pool = again_pool(look, prompt)
+        scores = look.net.judge(pool.facts) * pool.follows
+        order = list(range(len(pool.found)))
+        if float(scores[1]) > float(scores[0]):
+            order[:2] = [1, 0]
+        found.append(_first_apart(pool, order, scores, SAME))
+    return found
 
 
 def again_pool(look: Look, prompt: Prompt) -> Pool:
-    """The three answers to an earlier one fed back, those the network believes in first."""
+    """Answers to an earlier one fed back: it with the change at the last click alone, then the network's three.
+
+    Of these the ones it believes in come first. (A correction that leaves the rest as it is: Chen et al. 2022,
+    FocalClick, progressive merge.)
+    """
     box, clicks, prev = look.boxes([prompt]), look.clicks([prompt]), look.previous(prompt)
     roi = roi_of_mask(_square(prev)[:, 0] > 0.5, look.whole, clicks, box)
     grid = look.net.config.grid
@@ -155,8 +168,24 @@ def again_pool(look: Look, prompt: Prompt) -> Pool:
     output = look.decode(roi, grid, box, clicks, known)
     order = torch.argsort(output.iou[0], descending=True, stable=True)
     logits = output.logits[0, order]
+    logits = torch.cat([_merged(known[0, 0], logits[0], roi[0], clicks[0])[None], logits])
     found = [(each, torch.zeros(()), roi[0]) for each in logits]
-    return _pool(look, found, torch.sigmoid(logits), roi.expand(len(order), -1), prompt)
+    return _pool(look, found, torch.sigmoid(logits), roi.expand(len(logits), -1), prompt)
+
+
+def _merged(known: Tensor, logits: Tensor, roi: Tensor, clicks: Tensor) -> Tensor:
+    """The earlier answer (R, R), changed as new logits say where the change holds the last click; else all new."""
+    used = clicks[clicks[:, 2] != 0]
+    changed = ((known > 0.5) != (logits > 0)).cpu().numpy()
+    if not len(used) or not changed.any():
+        return logits
+    cell = roi[2:] * 2 / len(logits)
+    row, col = ((used[-1, :2] - (roi[:2] - roi[2:])) / cell).floor().long().clamp(0, len(logits) - 1).tolist()
+    pieces, _ = label(changed, np.ones((3, 3)))
+    if pieces[row, col] == 0:
+        return logits
+    here = torch.from_numpy(pieces == pieces[row, col]).to(logits.device)
+    return torch.where(here, logits, torch.logit(known, 1e-4))
 
 
 def search(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
@@ -313,6 +342,11 @@ def _best_apart(look: Look, pool: Pool, most: float, prefer: float = 0.0) -> lis
     order = [int(k) for k in torch.argsort(scores, descending=True, stable=True)]
     if float(scores[order[0]] - scores[0]) <= prefer and bool(pool.follows[0]):
         order = [0, *(k for k in order if k != 0)]
+    return _first_apart(pool, order, scores, most)
+
+
+def _first_apart(pool: Pool, order: list[int], scores: Tensor, most: float) -> list[Found]:
+    """The first three of `order` that overlap those before by no more than `most`, filled up with others."""
     chosen = _apart(order, _mask_iou(pool.masks), most)
     chosen = (chosen + [k for k in order if k not in chosen])[:N_CANDIDATES]
     chosen = sorted(chosen, key=order.index)

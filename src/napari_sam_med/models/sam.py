@@ -9,14 +9,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from segment_anything.modeling import Sam
-from segment_anything.utils.transforms import ResizeLongestSide
 
 from napari_sam_med.core.errors import ModelError
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.core.result import Candidates, Embedding
 from napari_sam_med.models.catalog import ModelSpec, spec_of_hash
 from napari_sam_med.models.sam_checkpoint import build_sam, read_state
+from napari_sam_med.models.sam_library import ResizeLongestSide, Sam
 from napari_sam_med.models.sam_many import ManyDecoder
 from napari_sam_med.models.weights import sha256_of
 

@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 from napari_sam_med.core.errors import ModelError
+from napari_sam_med.models.sam_library import (
+    ImageEncoderViT,
+    MaskDecoder,
+    PromptEncoder,
+    Sam,
+    TwoWayTransformer,
+)
 
 State = dict[str, torch.Tensor]
 

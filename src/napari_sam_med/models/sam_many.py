@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import Sam
 from torch import Tensor
+
+from napari_sam_med.models.sam_library import Sam
 
 _STRIPE = 1024
 """Image tokens that a mask is drawn from at once where images go one by one: what comes between stays in the caches."""

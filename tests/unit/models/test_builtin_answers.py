@@ -15,6 +15,9 @@ from napari_sam_med.models.builtin_answers import (
     Pool,
     _best_apart,
     _follows,
+    _merged,
+    again,
+    again_pool,
     box_pools,
     click_pools,
 )
@@ -73,6 +76,39 @@ def test_answers_against_the_clicks_come_last():
     ]  # none does
     pool = pool_of(*masks, follows=(1.0, 0.0, 0.0))
     assert given(pool, [0.2, 0.9, 0.8])[0][0] == 0
+
+
+def test_a_correction_may_leave_the_rest_of_the_answer_as_it_is():
+    known = square(2, 10).float() * 0.8 + 0.1
+    new = (square(0, 12) | square(16, 20)).float() * 8 - 4
+    roi = torch.tensor([11.5, 11.5, 12.0, 12.0])
+    at_piece = torch.tensor([[5.0, 5.0, 1.0], [18.0, 18.0, 1.0], [0.0, 0.0, 0.0]])
+    assert torch.equal(_merged(known, new, roi, at_piece) > 0, square(2, 10) | square(16, 20))
+    at_rim = torch.tensor([[0.0, 11.0, 1.0]])
+    assert torch.equal(_merged(known, new, roi, at_rim) > 0, square(0, 12))
+    nowhere = torch.tensor([[22.0, 2.0, -1.0]])  # the new answer does nothing there: take it as it is
+    assert torch.equal(_merged(known, new, roi, nowhere), new)
+    assert torch.equal(_merged(known, new, roi, torch.zeros(1, 3)), new)
+
+
+def test_the_judge_decides_whether_a_correction_stays_local(monkeypatch):
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).eval().requires_grad_(False)
+    image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    look = Look(net, BuiltinSegmenter(net, "0" * 64).encode(image), "cpu")
+    earlier = np.where(square(20, 40, 64).numpy(), 4.0, -4.0)
+    earlier = np.kron(earlier, np.ones((4, 4)))  # the working image is four times as large
+    prompt = Prompt.from_box((18, 18, 42, 42)).with_points([[30, 30]], [0]).with_logits(earlier)
+    pool = again_pool(look, prompt)
+    pool = pool._replace(follows=torch.ones(4))
+    monkeypatch.setattr("napari_sam_med.models.builtin_answers.again_pool", lambda *_: pool)
+    for favourite in (0, 1):
+        said = torch.full((4,), 0.3)
+        said[favourite] = 0.8
+        monkeypatch.setattr(net.judge, "forward", lambda facts, said=said: said)
+        (answers,) = again(look, [prompt])
+        assert answers[0][0] is pool.found[favourite][0]
+        assert float(answers[0][1]) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("bright", [True, False])
