@@ -70,7 +70,7 @@ class EncodeBar(QWidget):
             rest = [time_text(estimate.seconds), size_text(estimate.bytes)]
             takes = " · ".join(text for text in rest if text)
             done = f"{len(plan.encoded)} of {plan.n_slices} {AXES[axis]} slices encoded"
-            self.label.setText(f"{done}. The rest: about {takes}." if takes else f"{done}.")
+            self.label.setText(f"{done}. The rest takes about {takes}." if takes else f"{done}.")
         self.button.setEnabled(axis is not None and estimate.slices > 0 and estimate.bytes is not None)
 
     def show_progress(self, progress: EncodeProgress | None) -> None:
