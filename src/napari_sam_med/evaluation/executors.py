@@ -159,6 +159,9 @@ def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
     os._exit(1)
 
 
+_GONE = "The Dask scheduler is gone."
+
+
 class DaskExecutor:
     """Workers of a Dask cluster that runs already. They need this package and see the data under the same paths.
 
@@ -217,9 +220,13 @@ class DaskExecutor:
                 return task, Lost("The workers that took it up ended; they may have run out of memory.")
             except (self._distributed.CancelledError, TimeoutError):
                 if self._client.status != "running":
-                    raise SamMedError("The Dask scheduler is gone.") from None
+                    raise SamMedError(_GONE) from None
                 self.submit(task)
             except Exception as error:  # tasks turn their own failures into rows
+                # the scheduler may also go while it is asked for a result
+                closed = isinstance(error, self._distributed.comm.CommClosedError)
+                if closed or (isinstance(error, OSError) and self._client.status != "running"):
+                    raise SamMedError(_GONE) from None
                 raise InputError(
                     f"A worker of the Dask cluster cannot work ({type(error).__name__}: {error}); install the same "
                     "version of napari-sam-med there."
