@@ -14,11 +14,13 @@ from torch import Tensor
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.finetune.data import sample_at
 from napari_sam_med.finetune.real import RealSlice
-from napari_sam_med.finetune.samples import inner_click
+from napari_sam_med.finetune.samples import centre_click, inner_click
 from napari_sam_med.models.builtin import BuiltinSegmenter
-from napari_sam_med.models.builtin_answers import Pool, again_pool, box_pools, click_pools
+from napari_sam_med.models.builtin_answers import again_pool, box_pools
+from napari_sam_med.models.builtin_choice import Pool
 from napari_sam_med.models.builtin_look import Look
 from napari_sam_med.models.builtin_net import BuiltinNet, Judge
+from napari_sam_med.models.builtin_search import click_pools
 from napari_sam_med.models.no_triton import without_triton
 from napari_sam_med.prompts.clicks import next_click
 
@@ -94,7 +96,7 @@ def _asked(
         boxed = prompt.box is not None
         pool = (box_pools if boxed else click_pools)(look, [prompt])[0]
         yield _graded(look, pool, mask, ranked=True)
-        first = look.finish(pool.found[:1], None)
+        first = look.finish(pool.unrated()[:1], None)
         correction = next_click(first.masks[0], mask)
         if correction is not None and rng.random() < 0.5:
             more = prompt.with_points(correction[0], [correction[1]]).with_logits(first.low_res[0])
@@ -103,15 +105,12 @@ def _asked(
 
 def _click(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, float]:
     """Half the time the centre of mass, where it lies in the object; else as in the network's training."""
-    rows, cols = np.nonzero(mask)
-    centre = round(rows.mean()), round(cols.mean())
-    if mask[centre] and rng.random() < 0.5:
-        return float(centre[0]), float(centre[1])
-    return inner_click(rng, mask)
+    centre = centre_click(mask)
+    return centre if centre is not None and rng.random() < 0.5 else inner_click(rng, mask)
 
 
 def _graded(look: Look, pool: Pool, mask: NDArray[np.bool_], ranked: bool) -> Verdicts:
-    masks = look.finish(pool.found, None).masks
+    masks = look.finish(pool.unrated(), None).masks
     shared = (masks & mask).sum((1, 2))
     either = (masks | mask).sum((1, 2))
     iou = torch.from_numpy((shared / np.maximum(either, 1)).astype(np.float32))

@@ -11,10 +11,16 @@ from torch import Tensor
 
 from napari_sam_med.finetune.losses import training_loss
 from napari_sam_med.finetune.samples import Sample
-from napari_sam_med.models.builtin_net import FEATURE_STRIDE, BuiltinNet, Output
+from napari_sam_med.models.builtin_net import (
+    BOX_CHANNEL,
+    BRIGHT_CHANNEL,
+    DARK_CHANNEL,
+    FEATURE_STRIDE,
+    BuiltinNet,
+    Output,
+)
 from napari_sam_med.models.builtin_roi import (
     PromptBatch,
-    guessed_sides,
     prompt_maps,
     pyramid,
     resample,
@@ -26,6 +32,8 @@ from napari_sam_med.models.builtin_roi import (
 
 GUESS_SHARE, GOOD_GUESS = 0.5, 0.35
 """Share of the boxes whose last look starts from a guess, and the IoU from which a guess is a good one."""
+GUESS_LOW, GUESS_HIGH = 0.1, 0.9
+"""Probabilities outside and inside a guess that is offered as an earlier answer."""
 MORE_CLICKS = (0, 0, 0, 0, 1, 1, 2, 5)
 """Numbers of corrections between the two graded looks, drawn evenly."""
 
@@ -141,6 +149,15 @@ def some_guesses(
         prev=torch.where(taken[:, None, None, None], sides[every, side][:, None], prompts.prev),
     )
     return guessed, weight
+
+
+def guessed_sides(maps: Tensor) -> Tensor:
+    """What is bright and what is dark inside the box, as faint earlier answers (P, 2, R, R).
+
+    A first guess for objects that leave most of their box empty: two lungs, a butterfly of grey matter.
+    """
+    sides = (maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]] > 0) & (maps[:, BOX_CHANNEL, None] > 0)
+    return GUESS_LOW + (GUESS_HIGH - GUESS_LOW) * sides.to(maps.dtype)
 
 
 @torch.no_grad()

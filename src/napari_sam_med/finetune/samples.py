@@ -174,14 +174,21 @@ def drawn_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.f
     return (box + sides * shift).astype(np.float32)
 
 
+def centre_click(mask: NDArray[np.bool_]) -> tuple[float, float] | None:
+    """The pixel at the centre of mass, None where it is outside the object."""
+    rows, cols = np.nonzero(mask)
+    centre = round(rows.mean()), round(cols.mean())
+    return (float(centre[0]), float(centre[1])) if mask[centre] else None
+
+
 def inner_click(rng: np.random.Generator, mask: NDArray[np.bool_]) -> tuple[float, float]:
     """A click inside the object: anywhere, at its centre of mass, or at its deepest point."""
     rows, cols = np.nonzero(mask)
     style = rng.random()
     if style < 0.3:
-        centre = round(rows.mean()), round(cols.mean())
-        if mask[centre]:
-            return float(centre[0]), float(centre[1])
+        centre = centre_click(mask)
+        if centre is not None:
+            return centre
     if style < 0.6:
         r0, r1, c0, c1 = rows.min(), rows.max() + 1, cols.min(), cols.max() + 1
         depth = distance_transform_edt(np.pad(mask[r0:r1, c0:c1], 1))

@@ -86,10 +86,8 @@ def place_facts(masks: Tensor, boxes: Tensor, middle: Tensor, cell: float, boxed
         The last of ``NAMES``: size, agreement with all others, with the nearest; distance of the click from the
         mask's and the box's middle over the size; whether the click is in the mask; `boxed`.
     """
-    flat = masks.flatten(1).float()
-    area = flat.sum(1)
-    shared = flat @ flat.T
-    iou = shared / (area[:, None] + area[None] - shared).clamp_min(1)
+    area = masks.flatten(1).float().sum(1)
+    iou = mask_iou(masks)
     others = iou - torch.diag(iou.diagonal())
     n = max(1, len(masks) - 1)
     rows, cols = (torch.arange(side, dtype=torch.float32, device=masks.device) for side in masks.shape[1:])
@@ -107,6 +105,13 @@ def place_facts(masks: Tensor, boxes: Tensor, middle: Tensor, cell: float, boxed
         torch.full_like(area, float(boxed)),
     ]
     return torch.stack(out, 1).clamp(-LIMIT, LIMIT)
+
+
+def mask_iou(masks: Tensor) -> Tensor:
+    """IoU (K, K) of masks (K, rows, cols)."""
+    flat = masks.flatten(1).float()
+    shared, area = flat @ flat.T, flat.sum(1)
+    return shared / (area[:, None] + area[None] - shared).clamp_min(1)
 
 
 def _sum(x: Tensor) -> Tensor:

@@ -99,7 +99,8 @@ class Look:
         rows, cols = (torch.arange(n, dtype=torch.float32, device=self.device) for n in self.frame.work)
         scores = torch.stack([score for _, score, _ in kept]).float().cpu().numpy()
         stability = np.array([_stability(values) for values, _, _ in kept], np.float32)
-        pasted = torch.cat([paste(v[None].float(), roi, rows, cols, FAR_OUTSIDE) for v, _, roi in kept])
+        regions = [(logits, roi) for logits, _, roi in kept]
+        pasted = _pasted(regions, rows, cols)
         if self.frame.work == self.frame.shape:
             masks = pasted > 0
         else:
@@ -107,7 +108,7 @@ class Look:
                 (torch.arange(n, dtype=torch.float32, device=self.device) + 0.5) * w / n - 0.5
                 for n, w in zip(self.frame.shape, self.frame.work, strict=True)
             )
-            masks = torch.cat([paste(v[None].float(), roi, ys, xs, FAR_OUTSIDE) for v, _, roi in kept]) > 0
+            masks = _pasted(regions, ys, xs) > 0
         return Candidates(masks.cpu().numpy(), scores, pasted.cpu().numpy(), stability)
 
     def compared(self, found: Sequence[tuple[Tensor, Tensor]], long: int) -> tuple[Tensor, float]:
@@ -121,8 +122,7 @@ class Look:
             - 0.5
             for n in self.frame.work
         )
-        masks = [paste(v[None].float(), roi, rows, cols, FAR_OUTSIDE) for v, roi in found]
-        return torch.cat(masks) > 0, step
+        return _pasted(found, rows, cols) > 0, step
 
     def boxes(self, prompts: list[Prompt]) -> Tensor:
         """Outer edges (P, 4) on the working image, NaN where there is no box."""
@@ -158,8 +158,13 @@ class Look:
         self, roi: Tensor, grid: int, box: Tensor, clicks: Tensor, prev: Tensor | None = None
     ) -> Output:
         if prev is None:
-            prev = torch.full((len(roi), 1, grid, grid), float("nan"), device=self.device)
+            return self.answer(roi, self.fresh_maps(roi, grid, box, clicks))
         return self.answer(roi, self.maps(roi, box, clicks, prev))
+
+    def fresh_maps(self, roi: Tensor, grid: int, box: Tensor, clicks: Tensor) -> Tensor:
+        """Prompt maps (P, PROMPT_CHANNELS, grid, grid) without an earlier answer."""
+        unknown = torch.full((len(roi), 1, grid, grid), float("nan"), device=self.device)
+        return self.maps(roi, box, clicks, unknown)
 
     def maps(self, roi: Tensor, box: Tensor, clicks: Tensor, prev: Tensor) -> Tensor:
         index = torch.zeros(len(roi), dtype=torch.long, device=self.device)
@@ -171,6 +176,11 @@ class Look:
         sampled = sample_map(self.features, index, points, self.frame.feature_extent, "zeros")
         output: Output = self.net.decoder(maps, sampled)
         return output
+
+
+def _pasted(found: Sequence[tuple[Tensor, Tensor]], rows: Tensor, cols: Tensor) -> Tensor:
+    """Logits on their regions brought to pixels at `rows` × `cols`, (K, rows, cols)."""
+    return torch.cat([paste(v[None].float(), roi, rows, cols, FAR_OUTSIDE) for v, roi in found])
 
 
 def _stability(logits: Tensor) -> float:

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_sam_med.models.builtin_net import BOX_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL
 from napari_sam_med.models.builtin_tone import tone_maps
 
 MARGIN = 1.5
@@ -20,8 +19,6 @@ MAX_ASPECT = 2.0
 CLICK_SIGMA = 0.03
 """Standard deviation of a drawn click over the region's side."""
 MAX_CLICKS = 24
-GUESS_LOW, GUESS_HIGH = 0.1, 0.9
-"""Probabilities outside and inside a guess that is offered as an earlier answer."""
 
 
 @dataclass
@@ -155,15 +152,6 @@ def prompt_maps(levels: list[Tensor], batch: PromptBatch, size: int) -> Tensor:
         ],
         dim=1,
     )
-
-
-def guessed_sides(maps: Tensor) -> Tensor:
-    """What is bright and what is dark inside the box, as faint earlier answers (P, 2, R, R).
-
-    A first guess for objects that leave most of their box empty: two lungs, a butterfly of grey matter.
-    """
-    sides = (maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]] > 0) & (maps[:, BOX_CHANNEL, None] > 0)
-    return GUESS_LOW + (GUESS_HIGH - GUESS_LOW) * sides.to(maps.dtype)
 
 
 def _inner_outer_core(box_maps: Tensor, near: Tensor, inside: Tensor) -> tuple[Tensor, Tensor, Tensor]:

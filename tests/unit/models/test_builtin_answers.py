@@ -1,29 +1,17 @@
 """Which answers of the built-in model are given, in which order, and what is proposed by grey alone."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin import BuiltinSegmenter
-from napari_sam_med.models.builtin_answers import (
-    BEHIND,
-    PREFERENCE,
-    SAME,
-    Pool,
-    _best_apart,
-    _follows,
-    _merged,
-    again,
-    again_pool,
-    box_pools,
-    click_pools,
-)
+from napari_sam_med.models.builtin_answers import PREFERENCE, SAME, _merged, again, again_pool, box_pools
+from napari_sam_med.models.builtin_choice import BEHIND, Pool, best_apart, follows
 from napari_sam_med.models.builtin_look import Look
 from napari_sam_med.models.builtin_net import N_FACTS, BuiltinConfig, BuiltinNet
 from napari_sam_med.models.builtin_proposals import standing_out
+from napari_sam_med.models.builtin_search import click_pools
 
 SMALL = BuiltinConfig(encoder=(8, 8, 8, 8, 8), features=8, decoder=(8, 8, 8, 8), grid=32)
 
@@ -34,9 +22,9 @@ def square(start: int, stop: int, size: int = 24) -> torch.Tensor:
     return mask
 
 
-def pool_of(*masks: torch.Tensor, follows: tuple[float, ...] | None = None) -> Pool:
-    found = [(mask.float() * 2 - 1, torch.zeros(()), torch.zeros(4)) for mask in masks]
-    right = torch.ones(len(masks)) if follows is None else torch.tensor(follows)
+def pool_of(*masks: torch.Tensor, obedient: tuple[float, ...] | None = None) -> Pool:
+    found = [(mask.float() * 2 - 1, torch.zeros(4)) for mask in masks]
+    right = torch.ones(len(masks)) if obedient is None else torch.tensor(obedient)
     return Pool(found, torch.zeros(len(masks), N_FACTS), torch.stack(masks), right)
 
 
@@ -44,8 +32,7 @@ def given(
     pool: Pool, scores: list[float], most: float = SAME, prefer: float = 0.0
 ) -> list[tuple[int, float]]:
     """Places in the pool of the answers given, and their scores."""
-    look = SimpleNamespace(net=SimpleNamespace(judge=lambda facts: torch.tensor(scores)))
-    answers = _best_apart(look, pool, most, prefer)
+    answers = best_apart(lambda facts: torch.tensor(scores), pool, most, prefer)
     places = [next(k for k, each in enumerate(pool.found) if each[0] is logits) for logits, _, _ in answers]
     return list(zip(places, [round(float(score), 3) for _, score, _ in answers], strict=True))
 
@@ -68,13 +55,13 @@ def test_answers_that_are_nearly_the_same_are_given_once():
 def test_answers_against_the_clicks_come_last():
     masks = torch.stack([square(0, 10), square(8, 20), square(0, 24)])
     clicks = torch.tensor([[4.0, 4.0, 1.0], [15.0, 15.0, -1.0], [0.0, 0.0, 0.0]])
-    assert _follows(masks, clicks).tolist() == [1, 0, 0]
-    assert _follows(masks, torch.tensor([[23.0, 0.0, 1.0], [4.0, 4.0, -1.0]])).tolist() == [
+    assert follows(masks, clicks).tolist() == [1, 0, 0]
+    assert follows(masks, torch.tensor([[23.0, 0.0, 1.0], [4.0, 4.0, -1.0]])).tolist() == [
         1,
         1,
         1,
     ]  # none does
-    pool = pool_of(*masks, follows=(1.0, 0.0, 0.0))
+    pool = pool_of(*masks, obedient=(1.0, 0.0, 0.0))
     assert given(pool, [0.2, 0.9, 0.8])[0][0] == 0
 
 
