@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from napari_sam_med.evaluation.executors import Executor
     from napari_sam_med.evaluation.store import RunStore
 
-INFO = "run.json"
-
 
 @dataclass(frozen=True)
 class Workers:
@@ -80,7 +78,7 @@ def run_evaluation(config: EvaluationConfig, folder: Path, workers: Workers | No
         If the folder cannot be written, nothing could be scored, or the user stopped the run.
     """
     from napari_sam_med.evaluation.engine import Run
-    from napari_sam_med.evaluation.store import SCORES, RunStore
+    from napari_sam_med.evaluation.store import INFO, SCORES, RunStore
     from napari_sam_med.evaluation.table import read_table
 
     workers = workers or Workers()
@@ -112,6 +110,7 @@ def _write_results(
     table: pd.DataFrame, config: EvaluationConfig, store: RunStore, seconds: float, stopped: bool
 ) -> None:
     from napari_sam_med.evaluation.figures import save_figures
+    from napari_sam_med.evaluation.store import INFO
     from napari_sam_med.evaluation.table import summary
 
     write_info(INFO, config.describe(), config, store, table, seconds=round(seconds, 1), stopped=stopped)

@@ -21,13 +21,12 @@ from napari_sam_med.evaluation.baselines import Baseline
 from napari_sam_med.evaluation.config import EvaluationConfig
 from napari_sam_med.evaluation.rows import ScoreRow
 from napari_sam_med.evaluation.runner import prompt_rng
-from napari_sam_med.evaluation.store import WORST
+from napari_sam_med.evaluation.store import INFO, WORST
 from napari_sam_med.inference.everything import EverythingSettings
 from napari_sam_med.inference.session import Session
 from napari_sam_med.inference.slices import slice_image
 from napari_sam_med.prompts import STRATEGIES
 
-INFO = "run.json"
 Identity = tuple[str, str, int | None, int | None, str, str, str]
 
 

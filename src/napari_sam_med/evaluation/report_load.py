@@ -17,7 +17,7 @@ from napari_sam_med.evaluation.report_blocks import count
 from napari_sam_med.evaluation.report_names import case_names, scrub
 from napari_sam_med.evaluation.robustness_rows import read_lab_table
 from napari_sam_med.evaluation.robustness_store import ROWS as LAB
-from napari_sam_med.evaluation.store import SCORES, WORST, Journal, read_journal
+from napari_sam_med.evaluation.store import INFO, SCORES, WORST, Journal, read_journal
 from napari_sam_med.evaluation.table import TEXTS, WHOLE, columns, read_table
 
 LAB_INFO = "robustness.json"
@@ -130,7 +130,7 @@ def load_report_data(folder: Path, robustness: Path | None = None, naming: str =
     missing = [name for name in columns() if name not in table.columns]
     table = _complete(table, missing)
     journal = read_journal(folder)
-    info, whole = _info(folder / "run.json", journal)
+    info, whole = _info(folder / INFO, journal)
     lab_folder = _lab_folder(folder, robustness)
     lab = None if lab_folder is None else read_lab_table(lab_folder / LAB)
     lab_info = {} if lab_folder is None else _json(lab_folder / LAB_INFO)

@@ -18,10 +18,11 @@ from napari_sam_med.evaluation.run_folder import Layout, RunFolder
 from napari_sam_med.evaluation.table import RowWriter, columns
 
 SCORES = "scores.csv"
+INFO = "run.json"
 PROGRESS = "progress.jsonl"
 WORST = "worst"
 _FIGURES = ("dice_*.png", "dice_*.svg", "factors_*.png", "factors_*.svg")
-_OWN = (SCORES, PROGRESS, WORST, "run.json", "summary.csv", *_FIGURES)
+_OWN = (SCORES, PROGRESS, WORST, INFO, "summary.csv", *_FIGURES)
 
 
 class RunStore(RunFolder):

@@ -8,25 +8,16 @@ import pytest
 pytest.importorskip("napari")
 
 from fixtures.evaluate_scene import make_scene
-from fixtures.fake_segmenter import FakeSegmenter, GatedSegmenter
+from fixtures.fake_segmenter import GatedSegmenter
 from napari_sam_med.evaluation.again import RunNotes
 from napari_sam_med.gui.app import make_diagnostics_widget
-from napari_sam_med.gui.state import workspace_for
 from napari_sam_med.gui.widgets import evaluate_scores
-from napari_sam_med.inference.worker import ModelWorker
 
 pytestmark = pytest.mark.gui
 
 
 @pytest.fixture
-def segmenter():
-    return FakeSegmenter()
-
-
-@pytest.fixture
-def scene(make_napari_viewer, segmenter):
-    viewer = make_napari_viewer()
-    workspace_for(viewer, lambda tell: ModelWorker(tell, load=lambda name, device: segmenter))
+def scene(viewer):
     return make_scene(viewer)
 
 

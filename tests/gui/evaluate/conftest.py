@@ -7,21 +7,11 @@ import pytest
 pytest.importorskip("napari")
 
 from fixtures.evaluate_scene import make_scene
-from fixtures.fake_segmenter import FakeSegmenter
 from napari_sam_med.gui.app import make_evaluate_widget
-from napari_sam_med.gui.state import workspace_for
-from napari_sam_med.inference.worker import ModelWorker
 
 
 @pytest.fixture
-def segmenter():
-    return FakeSegmenter()
-
-
-@pytest.fixture
-def scene(make_napari_viewer, segmenter):
-    viewer = make_napari_viewer()
-    workspace_for(viewer, lambda tell: ModelWorker(tell, load=lambda name, device: segmenter))
+def scene(viewer):
     return make_scene(viewer)
 
 

@@ -24,6 +24,7 @@ from napari_sam_med.gui.state import Workspace
 from napari_sam_med.gui.widgets.evaluate_jobs import Job, ModelJob, PoolJob
 from napari_sam_med.gui.widgets.evaluate_scores import MaskKey, MaskStore, Scores
 from napari_sam_med.gui.widgets.evaluate_show import case_of, key_of, object_mask, object_name
+from napari_sam_med.metrics.overlap import dice
 from napari_sam_med.models import CATALOG, load_model
 from napari_sam_med.models.weights import find
 
@@ -231,8 +232,8 @@ class Recall(QObject):
         truth: NDArray[np.bool_],
     ) -> None:
         self._masks.setdefault(case, MaskStore()).put(key, mask, prompts)
-        both = int(np.count_nonzero(mask & truth))
-        self._dices[case, key] = 2 * both / max(1, int(np.count_nonzero(mask)) + int(np.count_nonzero(truth)))
+        sizes = (int(np.count_nonzero(each)) for each in (mask, truth, mask & truth))
+        self._dices[case, key] = dice(*sizes)
 
 
 def _row(values: pd.Series) -> ScoreRow:
