@@ -30,6 +30,8 @@ class TrainConfig:
         The same for the last `fine_share` of the steps.
     fine_share : float
         Share of the steps, at the end, that use `fine_grid`.
+    second_share : float
+        Share of the steps before them that also correct the first answer; the last ones always do.
     learning_rate, weight_decay : float
         AdamW.
     warmup : int
@@ -75,6 +77,7 @@ class TrainConfig:
     grid: int = 64
     fine_grid: int = 96
     fine_share: float = 0.3
+    second_share: float = 1.0
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
     warmup: int = 100

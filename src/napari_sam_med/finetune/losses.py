@@ -33,17 +33,13 @@ def true_iou(logits: Tensor, target: Tensor, area: Tensor) -> Tensor:
     return overlap / (mask.sum((2, 3)) + area[:, None] - overlap).clamp_min(1.0)
 
 
-def training_loss(
-    output: Output, target: Tensor, area: Tensor, weight: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def training_loss(output: Output, target: Tensor, area: Tensor) -> tuple[Tensor, Tensor]:
     """Loss and the true IoU of every candidate.
 
     Candidate 0 always learns; of all three the closest one learns again (Kirillov et al. 2023, SAM, training on the
-    minimum over masks), and the IoU head learns the true IoU of each. `weight` (P,) counts for the masks alone.
+    minimum over masks), and the IoU head learns the true IoU of each.
     """
     each = mask_losses(output.logits, target)
     iou = true_iou(output.logits.detach(), target, area)
     masks = 0.6 * each[:, 0] + each.min(1).values + 0.05 * each.mean(1)
-    if weight is not None:
-        masks = masks * weight
     return (masks + 2.0 * F.smooth_l1_loss(output.iou, iou, beta=0.1, reduction="none").mean(1)).mean(), iou

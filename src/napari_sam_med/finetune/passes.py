@@ -11,14 +11,7 @@ from torch import Tensor
 
 from napari_sam_med.finetune.losses import training_loss
 from napari_sam_med.finetune.samples import Sample
-from napari_sam_med.models.builtin_net import (
-    BOX_CHANNEL,
-    BRIGHT_CHANNEL,
-    DARK_CHANNEL,
-    FEATURE_STRIDE,
-    BuiltinNet,
-    Output,
-)
+from napari_sam_med.models.builtin_net import FEATURE_STRIDE, BuiltinNet, Output
 from napari_sam_med.models.builtin_roi import (
     PromptBatch,
     prompt_maps,
@@ -30,10 +23,6 @@ from napari_sam_med.models.builtin_roi import (
     sample_map,
 )
 
-GUESS_SHARE, GOOD_GUESS = 0.5, 0.35
-"""Share of the boxes whose last look starts from a guess, and the IoU from which a guess is a good one."""
-GUESS_LOW, GUESS_HIGH = 0.1, 0.9
-"""Probabilities outside and inside a guess that is offered as an earlier answer."""
 MORE_CLICKS = (0, 0, 0, 0, 1, 1, 2, 5)
 """Numbers of corrections between the two graded looks, drawn evenly."""
 
@@ -64,16 +53,10 @@ def decode(
     net: BuiltinNet, features: Tensor, levels: list[Tensor], prompts: PromptBatch, grid: int
 ) -> Output:
     """Run the decoder for a batch of prompts."""
-    return decode_maps(net, features, prompts, prompt_maps(levels, prompts, grid))
-
-
-def decode_maps(net: BuiltinNet, features: Tensor, prompts: PromptBatch, maps: Tensor) -> Output:
-    """Run the decoder for prompts whose maps are drawn, (P, PROMPT_CHANNELS, R, R)."""
     extent = (features.shape[-2] * FEATURE_STRIDE, features.shape[-1] * FEATURE_STRIDE)
-    sampled = sample_map(
-        features, prompts.image, roi_points(prompts.roi, maps.shape[-1] // 4), extent, "zeros"
-    )
-    return net.decoder(maps, sampled)
+    points = roi_points(prompts.roi, grid // 4)
+    sampled = sample_map(features, prompts.image, points, extent, "zeros")
+    return net.decoder(prompt_maps(levels, prompts, grid), sampled)
 
 
 def target_on(batch: Batch, prompts: PromptBatch, grid: int) -> tuple[Tensor, Tensor]:
@@ -86,78 +69,43 @@ def target_on(batch: Batch, prompts: PromptBatch, grid: int) -> tuple[Tensor, Te
 
 
 def two_looks(
-    net: BuiltinNet, batch: Batch, grid: int, rng: np.random.Generator
-) -> tuple[Tensor, dict[str, float], tuple[Tensor, Tensor]]:
-    """Loss over both looks, running figures, and per-prompt IoU (by predicted score) of both looks.
+    net: BuiltinNet, batch: Batch, grid: int, rng: np.random.Generator, second: bool = True
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss over both looks and running figures; the IoUs are those of the candidate believed in most.
 
-    Up to five further corrections are made between the two, without a loss of their own.
+    Up to five further corrections are made between the two, without a loss of their own. Without the second look a
+    step costs less than half, and its IoU is NaN.
     """
     features = net.encoder(pad_for_encoder(batch.images * 2 - 1))
     levels = pyramid(batch.images)
-    maps = prompt_maps(levels, batch.prompts, grid)
-    first = decode_maps(net, features, batch.prompts, maps)
+    first = decode(net, features, levels, batch.prompts, grid)
     target, area = target_on(batch, batch.prompts, grid)
-    loss1, iou1 = training_loss(first, target, area)
+    loss, iou = training_loss(first, target, area)
+    found = _believed(first, iou)
+    boxed = ~torch.isnan(batch.prompts.box).any(1)
+    figures = {
+        "loss": float(loss.detach()),
+        "iou_box": float(found[boxed].mean()) if boxed.any() else float("nan"),
+        "iou_point": float(found[~boxed].mean()) if (~boxed).any() else float("nan"),
+        "iou_second": float("nan"),
+        "iou_error": float((first.iou.detach() - iou).abs().mean()),
+    }
+    if not second:
+        return loss, figures
     prompts = second_prompts(first, batch.prompts, target, grid, rng)
     for _ in range(int(rng.choice(MORE_CLICKS))):
         with torch.no_grad():
             between = decode(net, features, levels, prompts, grid)
         prompts = second_prompts(between, prompts, target_on(batch, prompts, grid)[0], grid, rng)
-    prompts, weight = some_guesses(prompts, batch.prompts, maps, target, rng)
-    second = decode(net, features, levels, prompts, grid)
-    target2, area2 = target_on(batch, prompts, grid)
-    loss2, iou2 = training_loss(second, target2, area2, weight)
-    by_score = [
-        iou.gather(1, out.iou.argmax(1, keepdim=True))[:, 0] for iou, out in ((iou1, first), (iou2, second))
-    ]
-    boxed = ~torch.isnan(batch.prompts.box).any(1)
-    figures = {
-        "loss": float((loss1 + loss2).detach()) / 2,
-        "iou_box": float(by_score[0][boxed].mean()) if boxed.any() else float("nan"),
-        "iou_point": float(by_score[0][~boxed].mean()) if (~boxed).any() else float("nan"),
-        "iou_second": float(by_score[1].mean()),
-        "iou_error": float((first.iou.detach() - iou1).abs().mean()),
-    }
-    return loss1 + loss2, figures, (by_score[0], by_score[1])
+    last = decode(net, features, levels, prompts, grid)
+    loss_last, iou_last = training_loss(last, *target_on(batch, prompts, grid))
+    figures["iou_second"] = float(_believed(last, iou_last).mean())
+    return loss + loss_last, figures
 
 
-@torch.no_grad()
-def some_guesses(
-    prompts: PromptBatch, first: PromptBatch, maps: Tensor, target: Tensor, rng: np.random.Generator
-) -> tuple[PromptBatch, Tensor]:
-    """`prompts`, half of the boxes in them replaced by the first look with the bright or dark part of the box as guess.
-
-    Also the weight (P,) of each prompt's masks in the loss: 0 after a bad guess. So the network learns to go where the
-    guess points, to say how good that is, and its answers to different guesses stay different.
-    """
-    n = len(maps)
-    sides = guessed_sides(maps)
-    found, wanted = sides > 0.5, target > 0.5
-    iou = (found & wanted).sum((2, 3)) / (found | wanted).sum((2, 3)).clamp_min(1)
-    better = iou.argmax(1)
-    other = torch.from_numpy(rng.random(n) < 0.3).to(maps.device)
-    side = torch.where(other, 1 - better, better)
-    every = torch.arange(n, device=maps.device)
-    taken = torch.from_numpy(rng.random(n) < GUESS_SHARE).to(maps.device) & ~torch.isnan(first.box).any(1)
-    weight = (~taken | (iou[every, side] > GOOD_GUESS)).to(maps.dtype)
-    unused = torch.zeros_like(prompts.clicks)
-    unused[:, : first.clicks.shape[1]] = first.clicks
-    guessed = replace(
-        prompts,
-        roi=torch.where(taken[:, None], first.roi, prompts.roi),
-        clicks=torch.where(taken[:, None, None], unused, prompts.clicks),
-        prev=torch.where(taken[:, None, None, None], sides[every, side][:, None], prompts.prev),
-    )
-    return guessed, weight
-
-
-def guessed_sides(maps: Tensor) -> Tensor:
-    """What is bright and what is dark inside the box, as faint earlier answers (P, 2, R, R).
-
-    A first guess for objects that leave most of their box empty: two lungs, a butterfly of grey matter.
-    """
-    sides = (maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]] > 0) & (maps[:, BOX_CHANNEL, None] > 0)
-    return GUESS_LOW + (GUESS_HIGH - GUESS_LOW) * sides.to(maps.dtype)
+def _believed(output: Output, iou: Tensor) -> Tensor:
+    """True IoU (P,) of the candidate with the highest predicted one."""
+    return iou.gather(1, output.iou.argmax(1, keepdim=True))[:, 0]
 
 
 @torch.no_grad()

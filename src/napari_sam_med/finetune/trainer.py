@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,7 @@ def train(
         last = run.step >= config.steps
         due = last or run.step % config.validate_every == 0
         if due or run.step % LOG_EVERY == 0:
-            figures = {k: float(np.nanmean([r[k] for r in recent])) for k in recent[0]}
+            figures = {k: _mean(r[k] for r in recent) for k in recent[0]}
             recent = []
             scores = validate(run.mean, validation, config) if due else None
             _log(out, run, time.monotonic() - began, figures, scores)
@@ -148,7 +148,13 @@ def validate(net: BuiltinNet, batches: list[Batch], config: TrainConfig) -> dict
     net.eval()
     with torch.no_grad():
         rows = [two_looks(net, b, config.grid, np.random.default_rng(5))[1] for b in batches]
-    return {k: float(np.nanmean([r[k] for r in rows])) for k in rows[0]}
+    return {k: _mean(r[k] for r in rows) for k in rows[0]}
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Mean of the values that are not NaN; NaN where there are none."""
+    known = [v for v in values if not math.isnan(v)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _start(config: TrainConfig, out: Path) -> _Run:
@@ -187,13 +193,15 @@ def _train_step(run: _Run, samples: list[Sample]) -> dict[str, float]:
     rate = learning_rate(config, run.step)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
-    grid = config.fine_grid if run.step >= config.steps * (1 - config.fine_share) else config.grid
+    fine = run.step >= config.steps * (1 - config.fine_share)
+    grid = config.fine_grid if fine else config.grid
     rng = np.random.default_rng([config.seed, 1, run.step])
+    second = fine or float(rng.random()) < config.second_share
     run.net.train()
     with torch.autocast(
         run.device.type, torch.bfloat16, enabled=config.bfloat16 or run.device.type == "cuda"
     ):
-        loss, figures, _ = two_looks(run.net, collate(samples, grid, run.device), grid, rng)
+        loss, figures = two_looks(run.net, collate(samples, grid, run.device), grid, rng, second)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(run.net.parameters(), 1.0)

@@ -1,4 +1,4 @@
-"""Random label maps: bodies with organs, cells, nested shapes, rings, tubes and scattered parts."""
+"""Random label maps: bodies with organs, cells, nested shapes, rings, tubes, pairs and scattered parts."""
 
 from __future__ import annotations
 
@@ -115,6 +115,24 @@ def parts(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
     return total, None
 
 
+def pair(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
+    """Two pieces that mirror each other, about the same: lungs, kidneys, ventricles, hips."""
+    centre = (_centre(rng, size)[0], size / 2 + float(rng.normal(0, 0.05)) * size)
+    radius, aspect = (
+        float(np.exp(rng.uniform(np.log(0.03), np.log(0.22)))) * size,
+        float(rng.uniform(0.4, 1.0)),
+    )
+    apart = radius * float(rng.uniform(0.7, 1.6))
+    one = _polar(rng, size, (centre[0], centre[1] - apart), radius, aspect) < 1
+    one[:, int(centre[1]) :] = False
+    other = np.roll(one[:, ::-1], round(2 * centre[1]) - size, 1)
+    other[:, : int(centre[1])] = False
+    if rng.random() < 0.5:
+        other = warp_labels(rng, other.astype(np.int32), float(rng.uniform(0.005, 0.03))) > 0
+    both = one | other
+    return (both.T if rng.random() < 0.3 else both), None
+
+
 def star(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
     """A body with a lobed, thin-armed core: grey matter of the cord, a gyrus, a branching lesion."""
     centre, radius = _centre(rng, size), max(_radius(rng, size), 0.03 * size)
@@ -199,6 +217,7 @@ _OBJECTS: tuple[Callable[[np.random.Generator, int], tuple[Mask, Mask | None]], 
     tube,
     island,
     parts,
+    pair,
     star,
 )
-_OBJECT_ODDS = (0.34, 0.14, 0.14, 0.16, 0.11, 0.11)
+_OBJECT_ODDS = (0.32, 0.13, 0.13, 0.14, 0.09, 0.09, 0.10)
