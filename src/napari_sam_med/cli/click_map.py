@@ -44,7 +44,7 @@ def click_map(
 
     Writes click_map_MODEL.csv (a row for every click), .png and .svg.
     """
-    from napari_sam_med.cli.runs import make_folder
+    from napari_sam_med.core.folders import make_folder
     from napari_sam_med.core.volume import AXES
     from napari_sam_med.core.windowing import resolve_window
     from napari_sam_med.evaluation.baselines import BASELINES

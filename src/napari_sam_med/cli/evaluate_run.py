@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from napari_sam_med.cli import console
 from napari_sam_med.cli.runs import (
     follow,
-    make_folder,
     require_scores,
     say_where_from,
     seconds_before,
@@ -19,6 +18,7 @@ from napari_sam_med.cli.runs import (
     write_info,
 )
 from napari_sam_med.core.errors import OutputError
+from napari_sam_med.core.folders import make_folder
 
 if TYPE_CHECKING:
     import pandas as pd

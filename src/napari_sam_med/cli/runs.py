@@ -9,30 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam_med.cli import console
-from napari_sam_med.core.errors import OutputError, SamMedError
+from napari_sam_med.core.errors import SamMedError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from napari_sam_med.evaluation.config import EvaluationConfig
     from napari_sam_med.evaluation.run_folder import RunFolder
-
-
-def make_folder(folder: Path) -> Path:
-    """The folder for results, made if need be.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made: {error.strerror or error}. Choose another one."
-        ) from error
-    return folder
 
 
 def follow(steps: Generator[Any]) -> None:

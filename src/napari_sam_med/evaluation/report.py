@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from napari_sam_med import __version__
 from napari_sam_med.core.errors import OutputError
+from napari_sam_med.core.folders import make_folder
 from napari_sam_med.evaluation.report_blocks import (
     NOTHING,
     Document,
@@ -102,13 +103,7 @@ def write_report(
     """
     data = load_report_data(folder, robustness, naming)
     output = folder / "report" if output is None else output
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {output.name} cannot be made: {error.strerror or error}. Choose another one."
-        ) from error
-    maker = Maker(output)
+    maker = Maker(make_folder(output))
     document = Document(
         title or _title(data),
         "Prompts simulated from the truth, masks scored against it",

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from napari_sam_med.core.errors import InputError
+from napari_sam_med.core.folders import make_folder
 from napari_sam_med.finetune.checkpoint import load_checkpoint, save_checkpoint
 from napari_sam_med.finetune.config import TrainConfig
 from napari_sam_med.finetune.curves import draw_curves
@@ -88,9 +89,10 @@ def train(
     ------
     InputError
         If the folder holds a run with other settings, or the pairs cannot be read.
+    OutputError
+        If the folder cannot be made.
     """
-    out = Path(folder)
-    out.mkdir(parents=True, exist_ok=True)
+    out = make_folder(Path(folder))
     if config.threads:
         torch.set_num_threads(config.threads)
     cases = load_real_slices(Path(config.pairs)) if config.pairs else []

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam_med.core.errors import OutputError
+from napari_sam_med.core.folders import make_folder
 from napari_sam_med.gui.xvfb import DisplayError, require_system_libraries, screen
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def run_demo(headless: Path | None = None) -> int:
     if headless is None:
         _open_window()
         return 0
-    folder = _make_folder(headless)
+    folder = make_folder(headless)
     with screen():
         from napari_sam_med.gui.tour_steps import tour
 
@@ -78,13 +78,3 @@ def open_demo() -> tuple[Any, Panels]:
     viewer.open_sample(PLUGIN, "brain")
     viewer.reset_view()
     return viewer, panels
-
-
-def _make_folder(path: Path) -> Path:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {path} cannot be made: {error.strerror or error}; choose another."
-        ) from error
-    return path
