@@ -13,14 +13,20 @@ from napari_sam_med.synth.noise import smooth_field
 
 
 def augment(
-    rng: np.random.Generator, source: RealSlice, size: int
+    rng: np.random.Generator, source: RealSlice, size: int, clean_share: float = 0.0
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """A random view of a real slice: uint8 image and labels, both (size, size)."""
+    """A random view of a real slice: uint8 image and labels, both (size, size).
+
+    A `clean_share` of the views is only windowed and laid out anew, without blur, noise or artefacts.
+    """
     low, high = _window(rng, source)
+    clean = clean_share > 0 and rng.random() < clean_share
     unit = np.clip((source.values - low) / max(high - low, 1e-6), -0.2, 1.2)
     grid = _geometry(rng, source.labels.shape, size)
     image = map_coordinates(unit, grid, order=1, mode="constant", cval=float(unit.min()))
     labels = map_coordinates(source.labels, grid, order=0, mode="constant", cval=0)
+    if clean:
+        return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8), labels
     if rng.random() < 0.3:
         image = gaussian_filter(image, float(rng.uniform(0.3, 1.5)))
     if rng.random() < 0.5:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
@@ -18,24 +19,33 @@ REGION_SHARE = 0.15
 
 
 def sample_at(
-    index: int, seed: int, size: int, prompts: int, real: Sequence[RealSlice] = (), real_share: float = 0.0
+    index: int,
+    seed: int,
+    size: int,
+    prompts: int,
+    real: Sequence[RealSlice] = (),
+    real_share: float = 0.0,
+    clean_share: float = 0.0,
 ) -> Sample:
     """The sample number `index` of the stream with this seed; the same numbers give the same sample.
 
-    In some of the real slices the objects are regions of similar grey instead of the labelled ones.
+    In some of the real slices the objects are regions of similar grey instead of the labelled ones. A `clean_share` of
+    the real slices is not distorted.
     """
     rng = np.random.default_rng([seed, index])
     while True:
-        unite = True
+        unite, source = True, ""
         if real and rng.random() < real_share:
-            image, labels = augment(rng, real[int(rng.integers(len(real)))], size)
+            chosen = real[int(rng.integers(len(real)))]
+            source = chosen.group
+            image, labels = augment(rng, chosen, size, clean_share)
             if rng.random() < REGION_SHARE:
                 labels, unite = grey_regions(rng, image), False
         else:
             image, labels = random_slice(rng, size)
         sample = make_sample(rng, image, labels, prompts, unite)
         if sample is not None:
-            return sample
+            return replace(sample, source=source)
 
 
 class SampleStream(IterableDataset[list[Sample]]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.finetune.data import sample_at
 from napari_sam_med.finetune.real import RealSlice
-from napari_sam_med.finetune.samples import centre_click, inner_click
+from napari_sam_med.finetune.samples import centre_click, drawn_box, inner_click
 from napari_sam_med.models.builtin import BuiltinSegmenter
 from napari_sam_med.models.builtin_answers import again_pool, box_pools
 from napari_sam_med.models.builtin_choice import Pool
@@ -28,7 +28,11 @@ SEED = 40_961
 """Added to the run's seed, so that the judge sees other slices than the network has."""
 TEMPERATURE = 0.1
 """Differences of IoU above this decide which of two answers is the better one."""
-EPOCHS, BATCH, RATE = 40, 64, 3e-3
+EPOCHS, LEAST_STEPS, BATCH, RATE = 15, 200, 64, 3e-3
+OBJECTS, CLICKED = 8, 3
+"""Objects a slice that are asked for with a box, and how many of them with a click too."""
+CLEAN_SHARE = 0.6
+"""Share of the real slices that are not distorted: users' slices are not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +44,18 @@ class Verdicts:
     facts : Tensor, shape (K, N_FACTS)
     iou : Tensor, shape (K,)
     ranked : bool
-        Whether the judge chooses among them, or only says how good they are (corrections).
+        Whether a judge chooses among them, or only says how good they are (corrections).
+    boxed : bool
+        Whether they are answers to a box, for the judge of boxes.
+    source : str
+        Case the slice is of; empty for a procedural one.
     """
 
     facts: Tensor
     iou: Tensor
     ranked: bool
+    boxed: bool = False
+    source: str = ""
 
 
 def collect(
@@ -55,7 +65,6 @@ def collect(
     size: int,
     real: Sequence[RealSlice] = (),
     real_share: float = 0.0,
-    objects: int = 4,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[list[Verdicts]]:
     """What the network answers on training slices, slice by slice: to boxes, clicks, and a correction of either.
@@ -65,8 +74,6 @@ def collect(
     net : BuiltinNet
     slices, seed, size, real, real_share
         See ``finetune.data.sample_at``.
-    objects : int
-        Objects a slice.
     stop : callable, optional
         Asked before every slice.
     """
@@ -74,31 +81,35 @@ def collect(
     for index in range(slices):
         if stop is not None and stop():
             return
-        sample = sample_at(index, seed + SEED, size, objects, real, real_share)
+        sample = sample_at(index, seed + SEED, size, OBJECTS, real, real_share, CLEAN_SHARE)
         rng = np.random.default_rng([seed + SEED, 1, index])
         with torch.no_grad():
             look = Look(net, model.encode(sample.image), "cpu")
-            found = []
-            for mask, box in zip(sample.masks, sample.boxes, strict=True):
-                found += list(_asked(look, mask, box, rng))
-        yield found
+            found: list[Verdicts] = []
+            for number, mask in enumerate(_different(sample.masks)):
+                found += _asked(look, mask, number < CLICKED, rng)
+        yield [replace(each, source=sample.source) for each in found]
+
+
+def _different(masks: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """The masks, each once: a slice with few objects names some of them several times."""
+    return list({mask.tobytes(): mask for mask in masks}.values())
 
 
 def _asked(
-    look: Look, mask: NDArray[np.bool_], box: NDArray[np.float32], rng: np.random.Generator
+    look: Look, mask: NDArray[np.bool_], clicked: bool, rng: np.random.Generator
 ) -> Iterator[Verdicts]:
-    click = Prompt.from_points([_click(mask, rng)])
-    prompts = [click]
-    if not np.isnan(box).any():
-        r0, c0, r1, c1 = (float(v) for v in box)
-        prompts.append(Prompt.from_box((r0 + 0.5, c0 + 0.5, r1 - 0.5, c1 - 0.5)).clipped(mask.shape))
+    r0, c0, r1, c1 = (float(v) for v in drawn_box(rng, mask))
+    prompts = [Prompt.from_box((r0 + 0.5, c0 + 0.5, r1 - 0.5, c1 - 0.5)).clipped(mask.shape)]
+    if clicked:
+        prompts.append(Prompt.from_points([_click(mask, rng)]))
     for prompt in prompts:
         boxed = prompt.box is not None
         pool = (box_pools if boxed else click_pools)(look, [prompt])[0]
-        yield _graded(look, pool, mask, ranked=True)
+        yield _graded(look, pool, mask, ranked=True, boxed=boxed)
         first = look.finish(pool.unrated()[:1], None)
         correction = next_click(first.masks[0], mask)
-        if correction is not None and rng.random() < 0.5:
+        if correction is not None and clicked and rng.random() < 0.5:
             more = prompt.with_points(correction[0], [correction[1]]).with_logits(first.low_res[0])
             yield _graded(look, again_pool(look, more), mask, ranked=False)
 
@@ -109,39 +120,50 @@ def _click(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, fl
     return centre if centre is not None and rng.random() < 0.5 else inner_click(rng, mask)
 
 
-def _graded(look: Look, pool: Pool, mask: NDArray[np.bool_], ranked: bool) -> Verdicts:
+def _graded(look: Look, pool: Pool, mask: NDArray[np.bool_], ranked: bool, boxed: bool = False) -> Verdicts:
     masks = look.finish(pool.unrated(), None).masks
     shared = (masks & mask).sum((1, 2))
     either = (masks | mask).sum((1, 2))
     iou = torch.from_numpy((shared / np.maximum(either, 1)).astype(np.float32))
-    return Verdicts(pool.facts.clone(), iou, ranked)
+    return Verdicts(pool.facts.clone(), iou, ranked, boxed)
 
 
-def train_judge(net: BuiltinNet, verdicts: Sequence[Verdicts], seed: int) -> float:
-    """Fit ``net.judge``; returns the mean absolute error of its predicted IoU on a tenth of the prompts, held out.
+def train_judges(net: BuiltinNet, verdicts: Sequence[Verdicts], seed: int) -> dict[str, float]:
+    """Fit both judges; returns the mean absolute error of their predicted IoU on prompts held out."""
+    return {
+        name: train_judge(judge, [each for each in verdicts if each.boxed == boxed], seed)
+        for name, judge, boxed in (("box", net.box_judge, True), ("click", net.judge, False))
+    }
 
-    Every prompt counts the same, and each member of the judge sees 70 % of them. Beside the IoU of each answer it
-    learns which one is the best, where it is to choose.
+
+def train_judge(judge: Judge, verdicts: Sequence[Verdicts], seed: int) -> float:
+    """Fit a judge; returns the mean absolute error of its predicted IoU on a tenth of the prompts, held out.
+
+    Every prompt counts the same. Each member of the judge is kept from other cases, so that their mean goes by what is
+    true of all of them. Beside the IoU of each answer it learns which one is the
+    best, where it is to choose.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(verdicts))
     held, own = order[: len(order) // 10], order[len(order) // 10 :]
-    facts = torch.cat([verdicts[i].facts for i in own])
-    net.judge.mean.copy_(facts.mean(0))
-    net.judge.std.copy_(facts.std(0).clamp_min(1e-3))
+    if not len(own):
+        return float("nan")
+    facts = torch.cat([verdicts[i].facts for i in own])[:, judge.facts]
+    judge.mean.copy_(facts.mean(0))
+    judge.std.copy_(facts.std(0).clamp_min(1e-3))
     with without_triton():
-        optimizer = torch.optim.AdamW(net.judge.parameters(), lr=RATE, weight_decay=0.02)
-    steps = EPOCHS * max(1, len(own) // BATCH)
+        optimizer = torch.optim.AdamW(judge.parameters(), lr=RATE, weight_decay=0.02)
+    steps = max(LEAST_STEPS, EPOCHS * len(own) // BATCH)
     plan = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    for p in net.judge.parameters():
+    for p in judge.parameters():
         p.requires_grad_(True)
-    shares = [rng.permutation(own)[: max(1, int(0.7 * len(own)))] for _ in net.judge.members]
+    shares = _shares(verdicts, own, len(judge.members))
     for _ in range(steps):
         loss = torch.stack(
             [
                 _loss(
-                    net.judge,
+                    judge,
                     member,
                     [verdicts[i] for i in rng.choice(share, min(BATCH, len(share)), replace=False)],
                 )
@@ -152,10 +174,25 @@ def train_judge(net: BuiltinNet, verdicts: Sequence[Verdicts], seed: int) -> flo
         loss.backward()
         optimizer.step()
         plan.step()
-    net.judge.requires_grad_(False)
+    judge.requires_grad_(False)
     with torch.no_grad():
-        errors = [float((net.judge(verdicts[i].facts) - verdicts[i].iou).abs().mean()) for i in held]
+        errors = [float((judge(verdicts[i].facts) - verdicts[i].iou).abs().mean()) for i in held]
     return float(np.mean(errors)) if errors else float("nan")
+
+
+def _shares(verdicts: Sequence[Verdicts], own: NDArray[np.int64], members: int) -> list[NDArray[np.int64]]:
+    """Which of the prompts `own` each member learns from: all but those of a part of the cases.
+
+    Cases with neighbouring names, which are often of one patient, are kept away together. Where there are fewer cases
+    than members, each is kept from a part of the prompts instead.
+    """
+    cases = sorted({verdicts[i].source for i in own} - {""})
+    if len(cases) < members:
+        return [
+            np.delete(own, np.s_[member::members]) if len(own) > members else own for member in range(members)
+        ]
+    away = [set(part.tolist()) for part in np.array_split(np.array(cases), members)]
+    return [np.array([i for i in own if verdicts[i].source not in part]) for part in away]
 
 
 def _loss(judge: Judge, member: int, batch: Sequence[Verdicts]) -> Tensor:

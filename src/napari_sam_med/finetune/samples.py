@@ -45,6 +45,8 @@ class Sample:
         (row, col, 1) of the first click; sign 0 where the prompt has none.
     windows : ndarray, shape (P, 4), float32
         Region (centre row, centre col, half height, half width) for prompts without a box.
+    source : str
+        Case the slice is of; empty for a procedural one.
     """
 
     image: NDArray[np.uint8]
@@ -52,6 +54,7 @@ class Sample:
     boxes: NDArray[np.float32]
     clicks: NDArray[np.float32]
     windows: NDArray[np.float32]
+    source: str = ""
 
 
 def make_sample(

@@ -21,7 +21,7 @@ from napari_sam_med.finetune.checkpoint import load_checkpoint, save_checkpoint
 from napari_sam_med.finetune.config import TrainConfig
 from napari_sam_med.finetune.curves import draw_curves
 from napari_sam_med.finetune.data import SampleStream, sample_at
-from napari_sam_med.finetune.judging import Verdicts, collect, train_judge
+from napari_sam_med.finetune.judging import Verdicts, collect, train_judges
 from napari_sam_med.finetune.passes import Batch, collate, two_looks
 from napari_sam_med.finetune.real import RealSlice, load_real_slices, sample_cases
 from napari_sam_med.finetune.samples import Sample
@@ -137,10 +137,13 @@ def _judge(
             yield Progress(config.steps, config.steps, time.monotonic() - began, figures)
     if stop is not None and stop():
         return
-    error = train_judge(net, verdicts, config.seed)
+    errors = train_judges(net, verdicts, config.seed)
     run.judged = True
     _save(out, run)
-    figures = {"judged answers": float(len(verdicts)), "error of predicted IoU": error}
+    figures = {
+        "judged answers": float(len(verdicts)),
+        **{f"error of predicted IoU, {name}": error for name, error in errors.items()},
+    }
     _append(out / "judge.csv", tuple(figures), figures)
     yield Progress(config.steps, config.steps, time.monotonic() - began, figures, figures)
 

@@ -28,9 +28,9 @@ class BuiltinSegmenter:
     """Adapter of :class:`BuiltinNet` to the ``Segmenter`` protocol.
 
     A box, or an earlier answer fed back, is decoded on one region around it. Clicks alone are looked at on regions of
-    several sizes first; the most promising answers are then looked at again, closely, and their own boxes as if they
-    had been drawn. So a small organ in a large slice is seen at the resolution of its own region, not of the slice.
-    How good an answer is, is judged from what can be seen of it.
+    several sizes first; the boxes of the most promising answers are then answered as if they had been drawn. So a small
+    organ in a large slice is seen at the resolution of its own region, not of the slice. How good an answer is, is
+    judged from what can be seen of it.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class BuiltinSegmenter:
     device : str
     """
 
-    proposal_limits = (0.5, 0.5)
+    proposal_limits = (0.6, 0.5)
 
     def __init__(self, net: BuiltinNet, weights_sha256: str, device: str = "cpu") -> None:
         self.name = NAME
@@ -94,8 +94,8 @@ class BuiltinSegmenter:
         embedding, prompts
             See :meth:`decode`.
         min_score : float, optional
-            Leave out candidates with a predicted IoU of this or less before they are brought to the slice. Clicks are
-            looked at twice then, not three times, and rated by the network, not the judge: for grids of points.
+            Leave out candidates with a predicted IoU of this or less before they are brought to the slice. Fewer
+            answers to clicks are looked at again then, and the network rates them, not the judge: for grids of points.
 
         Raises
         ------

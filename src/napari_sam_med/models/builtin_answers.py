@@ -6,24 +6,26 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import label
 from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin_choice import Pool, best_apart, first_apart, pooled
-from napari_sam_med.models.builtin_judge import image_facts
-from napari_sam_med.models.builtin_look import FAR_OUTSIDE, Found, Look
-from napari_sam_med.models.builtin_net import BOX_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL, TONE_CHANNEL
+from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts
+from napari_sam_med.models.builtin_look import FAR_OUTSIDE, STEEP, Found, Look, consensus
+from napari_sam_med.models.builtin_net import (
+    BOX_CHANNEL,
+    BRIGHT_CHANNEL,
+    DARK_CHANNEL,
+)
 from napari_sam_med.models.builtin_roi import box_of_mask, roi_of_image, roi_of_mask, roi_points, sample_map
 from napari_sam_med.models.builtin_search import compared, own_box, search, search_fast, told_around
-from napari_sam_med.models.builtin_tone import smoothed
 
-PREFERENCE = 0.05
+PREFERENCE = 0.1
 """By how much another answer to a box must be believed in more than the consensus to come before it."""
 SAME = 0.9
 """IoU above which two answers to a box are one."""
-STEEP, WIDE = 6.0, 1.5
-"""Logits over log-ratios of greys, and how widely, in cells, these are smoothed for the consensus."""
 TOGETHER = 16
 """Prompts decoded in one batch."""
 
@@ -33,35 +35,30 @@ def boxes(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
 
     The consensus comes first, unless the judge clearly prefers another answer.
     """
-    return [best_apart(look.net.judge, pool, SAME, PREFERENCE) for pool in box_pools(look, prompts)]
+    return [best_apart(look.net.box_judge, pool, SAME, PREFERENCE) for pool in box_pools(look, prompts)]
 
 
 def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
-    """Six answers to each box: the consensus, the network's three, and what is bright and what is dark in the box.
-
-    The consensus is the mean of the plain answer, the last alternative and the likeness to the ellipse in the box; on
-    training slices it is better than each of them.
-    """
+    """Six answers to each box: the consensus, the network's three, and what is bright and what is dark in the box."""
     box, clicks = look.boxes(prompts), look.clicks(prompts)
     n = len(prompts)
     nothing = torch.zeros((n, 8, 8), dtype=torch.bool, device=look.device)
     roi = roi_of_mask(nothing, look.whole.expand(n, -1), clicks, box)
     maps = look.fresh_maps(roi, look.net.config.grid, box, clicks)
     answers = look.answer(roi, maps).logits
-    p = torch.sigmoid(answers)
-    alike = torch.sigmoid(STEEP * smoothed(maps[:, TONE_CHANNEL, None], WIDE))
     inside = maps[:, BOX_CHANNEL, None] > 0
-    both = (p[:, :1] + p[:, 2:]) / 2  # boxes may be too small: beyond them the network decides
-    consensus = torch.logit(torch.where(inside, (2 * both + alike) / 3, both), 1e-4)
     sides = torch.where(inside, STEEP * maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]], FAR_OUTSIDE)
-    logits = torch.cat([consensus, answers, sides], 1)
+    logits = torch.cat([consensus(answers, maps), answers, sides], 1)
     return [_box_pool(look, (box[k], clicks[k]), logits[k], roi[k], maps[k]) for k in range(n)]
 
 
 def _box_pool(look: Look, prompt: tuple[Tensor, Tensor], logits: Tensor, roi: Tensor, maps: Tensor) -> Pool:
     """The answers (K, R, R) on one region, with the facts told on its grid."""
     masks = logits > 0
-    told = image_facts(torch.sigmoid(logits), maps.expand(len(logits), -1, -1, -1))
+    p, seen = (
+        F.interpolate(t, (FACT_GRID, FACT_GRID), mode="area") for t in (logits[None].sigmoid(), maps[None])
+    )
+    told = image_facts(p[0], seen.expand(len(logits), -1, -1, -1))
     own, _ = box_of_mask(masks, roi.expand(len(masks), -1))
     cell = roi[2:] * 2 / logits.shape[-1]
     grid = (roi[:2] - roi[2:] + cell / 2, cell)

@@ -16,10 +16,10 @@ from safetensors.torch import save
 from napari_sam_med.core.errors import ModelError
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 
-FORMAT = "napari-sam-med-builtin-3"
+FORMAT = "napari-sam-med-builtin-4"
 """Raised when older weights no longer fit the network."""
-FEWER_MAPS = "napari-sam-med-builtin-2"
-"""Format of weights that know the first of the prompt maps only; training may go on from them."""
+EARLIER = ("napari-sam-med-builtin-2", "napari-sam-med-builtin-3")
+"""Formats of weights with fewer prompt maps or facts; training may go on from them."""
 
 
 def save_weights(net: BuiltinNet, path: Path, notes: Mapping[str, str] | None = None) -> Path:
@@ -36,7 +36,8 @@ def save_weights(net: BuiltinNet, path: Path, notes: Mapping[str, str] | None = 
 def read_weights(path: Path, grow: bool = False) -> tuple[BuiltinNet, str]:
     """Read a network and the SHA-256 of its file.
 
-    With `grow`, weights of the format before are read too; maps that they do not know count nothing.
+    With `grow`, weights of the formats before are read too: maps that they do not know count nothing, and judges that
+    know other facts begin anew.
 
     Raises
     ------
@@ -47,19 +48,16 @@ def read_weights(path: Path, grow: bool = False) -> tuple[BuiltinNet, str]:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with safe_open(str(path), framework="pt") as file:
             header = file.metadata() or {}
-            if header.get("format") not in ((FORMAT, FEWER_MAPS) if grow else (FORMAT,)):
+            if header.get("format") not in ((FORMAT, *EARLIER) if grow else (FORMAT,)):
                 raise ModelError(
                     f"{path.name} is not a built-in model: expected the format {FORMAT}, found "
                     f"{header.get('format', 'none')}. Choose a file written by train-builtin or a SAM checkpoint."
                 )
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         net = BuiltinNet(BuiltinConfig.from_dict(json.loads(header["config"])))
-        net.load_state_dict(
-            {
-                name: _grown(tensors[name], own) if name in tensors or not grow else own
-                for name, own in net.state_dict().items()
-            }
-        )
+        if grow:
+            tensors = {name: _grown(tensors.get(name, own), own) for name, own in net.state_dict().items()}
+        net.load_state_dict(tensors)
     except FileNotFoundError:
         raise ModelError(
             f"The weights file {path.name} does not exist; reinstall or choose another file."
@@ -72,6 +70,7 @@ def read_weights(path: Path, grow: bool = False) -> tuple[BuiltinNet, str]:
 
 
 def _grown(weight: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """`weight` with zeros for further input channels, up to those of `own`."""
+    """`weight` with zeros for further input channels of a convolution; `own` where it does not fit otherwise."""
     missing = own.shape[1] - weight.shape[1] if weight.ndim == own.ndim == 4 else 0
-    return F.pad(weight, (0, 0, 0, 0, 0, missing)) if missing > 0 else weight
+    weight = F.pad(weight, (0, 0, 0, 0, 0, missing)) if missing > 0 else weight
+    return weight if weight.shape == own.shape else own

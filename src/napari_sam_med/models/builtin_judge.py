@@ -15,32 +15,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_sam_med.models.builtin_net import BOX_CHANNEL, TONE_CHANNEL
+from napari_sam_med.models.builtin_facts import NAMES
+from napari_sam_med.models.builtin_net import (
+    BOX_CHANNEL,
+    INSIDE_CHANNEL,
+    LOCAL_CHANNEL,
+    OFFSET_CHANNEL,
+    SCALE_CHANNEL,
+    TONE_CHANNEL,
+)
 from napari_sam_med.models.builtin_tone import BINS, bin_places, histogram, smoothed
 
-LOCAL, INSIDE, OFFSET, SCALE = 1, 3, 5, 12
-"""Places of the maps that are read, see ``builtin_roi.prompt_maps``; the offsets take two."""
+FACT_GRID = 36
+"""Cells on a side of the region grid on which masks are judged."""
 EDGE_SEEN = 0.25
 """Grey step per cell, in standard deviations of the region, that counts as an edge."""
-NAMES = (
-    *("fill", "over", "touched", "least_reach", "mean_reach", "rim", "corners"),
-    *("perimeter", "thin", "thick", "bays", "doubt"),
-    *("sd_in", "sd_ring", "contrast_ring", "contrast_edge", "contrast_rest", "contrast_out", "mean_in"),
-    *("edge", "edge_over_box", "edge_one_way", "edge_along", "edge_inside", "edge_seen", "edge_box"),
-    *(
-        "same_rest",
-        "same_out",
-        "same_ring",
-        "leak",
-        "alike_out",
-        "alike_rest",
-        "tone_in",
-        "tone_rest",
-        "two_classes",
-    ),
-    *("scale", "size", "agreement", "nearest", "from_middle", "from_box_middle", "clicked", "boxed"),
-)
 LIMIT = 10.0
+BORDER = 2
+"""Cells on either side of the box's edges that are compared."""
 
 
 def image_facts(p: Tensor, maps: Tensor) -> Tensor:
@@ -48,19 +40,25 @@ def image_facts(p: Tensor, maps: Tensor) -> Tensor:
 
     Parameters
     ----------
-    p : Tensor, shape (P, R, R)
-        Probability of each mask on its region grid.
-    maps : Tensor, shape (P, PROMPT_CHANNELS, R, R)
+    p : Tensor, shape (P, FACT_GRID, FACT_GRID)
+        Probability of each mask on its region grid; how far a fact reaches is counted in its cells.
+    maps : Tensor, shape (P, PROMPT_CHANNELS, FACT_GRID, FACT_GRID)
         Prompt maps on the same grids, drawn with the box of the prompt, else with the mask's own.
 
     Returns
     -------
-    Tensor, shape (P, 36)
+    Tensor, shape (P, 41)
         The first of ``NAMES``, up to the scale.
     """
     mask = _Mask.of(p)
-    rows = {**_shape(p, mask, maps), **_greys(mask, maps), **_edges(mask, maps), **_classes(mask, maps)}
-    rows["scale"] = maps[:, SCALE, 0, 0]
+    rows = {
+        **_shape(p, mask, maps),
+        **_greys(mask, maps),
+        **_edges(mask, maps),
+        **_classes(mask, maps),
+        **_beyond(mask, maps),
+    }
+    rows["scale"] = maps[:, SCALE_CHANNEL, 0, 0]
     return torch.stack([rows[name] for name in NAMES[: len(rows)]], 1)
 
 
@@ -149,7 +147,7 @@ class _Mask(NamedTuple):
 def _shape(p: Tensor, masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
     """Outline and fit to the box."""
     mask = masks.own
-    box, offset = maps[:, BOX_CHANNEL], maps[:, OFFSET : OFFSET + 2]
+    box, offset = maps[:, BOX_CHANNEL], maps[:, OFFSET_CHANNEL : OFFSET_CHANNEL + 2]
     area = _sum(mask) + 1.0
     touched, reach = [], []
     for axis in range(2):
@@ -185,7 +183,7 @@ def _moments(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 def _greys(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
     """Grey inside against that around, in standard deviations."""
     mask = masks.own
-    x, inside, box = maps[:, LOCAL], maps[:, INSIDE], maps[:, BOX_CHANNEL]
+    x, inside, box = maps[:, LOCAL_CHANNEL], maps[:, INSIDE_CHANNEL], maps[:, BOX_CHANNEL]
     within = _moments(x, mask)
     ring = _moments(x, masks.ring * inside)
     edge = _moments(x, mask - masks.deep)
@@ -215,7 +213,7 @@ def _gradient(x: Tensor) -> tuple[Tensor, Tensor]:
 def _edges(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
     """Whether the grey changes where the outline runs, in its direction and always to the same side."""
     mask = masks.own
-    dy, dx = _gradient(smoothed(maps[:, LOCAL : LOCAL + 1])[:, 0])
+    dy, dx = _gradient(smoothed(maps[:, LOCAL_CHANNEL : LOCAL_CHANNEL + 1])[:, 0])
     my, mx = _gradient(smoothed(mask[:, None])[:, 0])
     grey, outline = torch.hypot(dy, dx), torch.hypot(my, mx)
     both = _sum(grey * outline)
@@ -236,8 +234,8 @@ def _edges(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
 def _classes(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
     """Overlap of the histograms of the object, of what is around it, and of what lies beyond the box."""
     mask = masks.own
-    inside, box = maps[:, INSIDE], maps[:, BOX_CHANNEL]
-    place = bin_places(maps[:, LOCAL])
+    inside, box = maps[:, INSIDE_CHANNEL], maps[:, BOX_CHANNEL]
+    place = bin_places(maps[:, LOCAL_CHANNEL])
 
     def greys(weight: Tensor) -> Tensor:
         return histogram(place, (weight * inside).flatten(1))
@@ -262,4 +260,32 @@ def _classes(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
         "tone_in": _share(maps[:, TONE_CHANNEL], mask),
         "tone_rest": _share(maps[:, TONE_CHANNEL], rest * inside),
         "two_classes": between / spread.clamp_min(0.01),
+    }
+
+
+def _beyond(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
+    """Whether what lies just outside the box looks like the object or like the rest of the box.
+
+    A box that somebody drew around an object has none of it outside.
+    """
+    mask, box, inside = masks.own, maps[:, BOX_CHANNEL], maps[:, INSIDE_CHANNEL]
+    x = maps[:, LOCAL_CHANNEL]
+    outside = (_grown(box, BORDER) - box) * inside
+    edge = box - _shrunk(box, BORDER)
+    rest = box * (1 - mask)
+
+    def mean(weight: Tensor) -> Tensor:
+        return (_sum(x * weight) / (_sum(weight) + 1e-3))[:, None, None]
+
+    own, other = mean(mask * box), mean(rest)
+    apart = own - other
+    apart = apart + 0.05 * torch.sign(apart) + 1e-6
+    like = ((x - own).abs() < (x - other).abs()).to(x.dtype)
+    next_to = _grown(mask * edge, BORDER) * outside
+    return {
+        "beyond": ((mean(outside) - other) / apart).clamp(-3, 3)[:, 0, 0],
+        "like_beyond": _share(like, outside),
+        "like_inside": _share(like, mask * box),
+        "like_rest": _share(like, rest),
+        "goes_on": _share(like, next_to),
     }

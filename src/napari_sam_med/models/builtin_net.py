@@ -8,6 +8,7 @@ et al. 2017, RoIAlign; three candidates with predicted IoU: Kirillov et al. 2023
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -15,14 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_sam_med.models.builtin_facts import BOX_FACTS, N_FACTS
+
 N_CANDIDATES = 3
 FEATURE_STRIDE = 8
 ENCODER_MULTIPLE = 32
 PROMPT_CHANNELS = 20
-BOX_CHANNEL, HAS_BOX_CHANNEL, TONE_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL = 4, 11, 14, 18, 19
-"""Places of some of the maps that ``builtin_roi.prompt_maps`` draws."""
-N_FACTS = 43
-"""What the judge is told of a mask."""
+LOCAL_CHANNEL, INSIDE_CHANNEL, BOX_CHANNEL, OFFSET_CHANNEL = 1, 3, 4, 5
+HAS_BOX_CHANNEL, SCALE_CHANNEL, TONE_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL = 11, 12, 14, 18, 19
+"""Places of some of the maps that ``builtin_roi.prompt_maps`` draws; the offsets take two."""
 
 
 @dataclass(frozen=True)
@@ -216,19 +218,29 @@ def _up(x: Tensor) -> Tensor:
 
 
 class Judge(nn.Module):
-    """Predicted IoU of a mask from facts about it, see ``builtin_judge``: the mean of several small networks."""
+    """Predicted IoU of a mask from facts about it, see ``builtin_judge``: the mean of several small networks.
+
+    Parameters
+    ----------
+    facts : sequence of int
+        Places of the facts it goes by.
+    members : int
+    width : int
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, members: int = 5, width: int = 32) -> None:
+    def __init__(self, facts: Sequence[int] = range(N_FACTS), members: int = 5, width: int = 32) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(N_FACTS))
-        self.register_buffer("std", torch.ones(N_FACTS))
+        self.facts = list(facts)
+        n = len(self.facts)
+        self.register_buffer("mean", torch.zeros(n))
+        self.register_buffer("std", torch.ones(n))
         half = width // 2
         self.members = nn.ModuleList(
             nn.Sequential(
-                nn.Linear(N_FACTS, width), nn.ReLU(), nn.Linear(width, half), nn.ReLU(), nn.Linear(half, 1)
+                nn.Linear(n, width), nn.ReLU(), nn.Linear(width, half), nn.ReLU(), nn.Linear(half, 1)
             )
             for _ in range(members)
         )
@@ -239,13 +251,13 @@ class Judge(nn.Module):
 
     def one(self, member: int, facts: Tensor) -> Tensor:
         """What one member predicts, (K,)."""
-        x = ((facts - self.mean) / self.std).clamp(-4, 4)
+        x = ((facts[:, self.facts] - self.mean) / self.std).clamp(-4, 4)
         predicted: Tensor = torch.sigmoid(self.members[member](x))[..., 0]
         return predicted
 
 
 class BuiltinNet(nn.Module):
-    """Encoder, decoder and judge with their configuration."""
+    """Encoder, decoder and judges with their configuration: one for boxes, one for clicks and corrections."""
 
     def __init__(self, config: BuiltinConfig | None = None) -> None:
         super().__init__()
@@ -253,3 +265,4 @@ class BuiltinNet(nn.Module):
         self.encoder = Encoder(self.config)
         self.decoder = Decoder(self.config)
         self.judge = Judge()
+        self.box_judge = Judge(BOX_FACTS)

@@ -95,6 +95,22 @@ def smoothed(x: Tensor, sigma: float = SMOOTH) -> Tensor:
     return F.conv2d(along, kernel[None, None, None], padding=(0, reach))
 
 
+def guided(p: Tensor, image: Tensor, radius: int, flat: float) -> Tensor:
+    """Probabilities (P, 1, R, R) whose steps are moved to steps of the image (P, 1, R, R) nearby.
+
+    The guided filter of He et al. (2013), over windows of `radius` cells on either side; variances of the image below
+    `flat` count as none.
+    """
+
+    def mean(x: Tensor) -> Tensor:
+        around = F.pad(x, (radius,) * 4, mode="replicate")
+        return F.avg_pool2d(around, 2 * radius + 1, 1)
+
+    image_mean, p_mean = mean(image), mean(p)
+    slope = (mean(image * p) - image_mean * p_mean) / (mean(image * image) - image_mean.square() + flat)
+    return mean(slope) * image + mean(p_mean - slope * image_mean)
+
+
 def bin_places(local: Tensor) -> Tensor:
     """Where pixels standardised inside their region, (P, ...), lie among the bins; (P, N)."""
     return ((local.flatten(1) / RANGE + 1) / 2 * BINS - 0.5).clamp(0, BINS - 1)

@@ -8,8 +8,9 @@ from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin import BuiltinSegmenter
 from napari_sam_med.models.builtin_answers import PREFERENCE, SAME, _merged, again, again_pool, box_pools
 from napari_sam_med.models.builtin_choice import BEHIND, Pool, best_apart, follows
+from napari_sam_med.models.builtin_facts import N_FACTS
 from napari_sam_med.models.builtin_look import Look
-from napari_sam_med.models.builtin_net import N_FACTS, BuiltinConfig, BuiltinNet
+from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 from napari_sam_med.models.builtin_proposals import standing_out
 from napari_sam_med.models.builtin_search import click_pools
 
@@ -42,7 +43,12 @@ def test_the_consensus_gives_way_only_to_an_answer_that_is_clearly_better():
     close = [0.6, 0.6 + PREFERENCE - 0.01, 0.3, 0.2]
     assert given(pool, close, prefer=PREFERENCE) == [(0, 0.6), (1, round(0.6 - BEHIND, 3)), (2, 0.3)]
     clear = [0.6, 0.6 + PREFERENCE + 0.01, 0.3, 0.2]
-    assert given(pool, clear, prefer=PREFERENCE) == [(1, 0.66), (0, 0.6), (2, 0.3)]
+    assert given(pool, clear, prefer=PREFERENCE) == [(1, round(clear[1], 3)), (0, 0.6), (2, 0.3)]
+
+
+def test_a_consensus_against_the_clicks_gives_way_at_once():
+    pool = pool_of(square(0, 10), square(4, 16), square(10, 24), obedient=(0.0, 1.0, 1.0))
+    assert [k for k, _ in given(pool, [0.6, 0.2, 0.3], prefer=PREFERENCE)] == [2, 1, 0]
 
 
 def test_answers_that_are_nearly_the_same_are_given_once():

@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from napari_sam_med.models.builtin_judge import NAMES, image_facts, place_facts
-from napari_sam_med.models.builtin_net import N_FACTS
+from napari_sam_med.models.builtin_facts import N_FACTS, NAMES
+from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts, place_facts
 from napari_sam_med.models.builtin_roi import PromptBatch, prompt_maps, pyramid, roi_of_box
 
-GRID = 48
 NAN = float("nan")
 
 
@@ -21,11 +20,11 @@ def told(mask: torch.Tensor, image: torch.Tensor) -> dict[str, float]:
     box = torch.tensor([[39.5, 39.5, 88.5, 88.5]])
     roi = roi_of_box(box)
     nothing = torch.zeros(1, 1, 3)
-    unknown = torch.full((1, 1, GRID, GRID), NAN)
+    unknown = torch.full((1, 1, FACT_GRID, FACT_GRID), NAN)
     index = torch.zeros(1, dtype=torch.long)
     batch = PromptBatch(index, roi, box, nothing, unknown)
-    maps = prompt_maps(pyramid(image[None, None]), batch, GRID)
-    p = prompt_maps(pyramid(mask[None, None].float()), batch, GRID)[:, 0] / 2 + 0.5
+    maps = prompt_maps(pyramid(image[None, None]), batch, FACT_GRID)
+    p = prompt_maps(pyramid(mask[None, None].float()), batch, FACT_GRID)[:, 0] / 2 + 0.5
     return dict(zip(NAMES, image_facts(p, maps)[0].tolist(), strict=False))
 
 
@@ -66,6 +65,27 @@ def test_an_object_that_goes_on_beyond_the_box_leaks(image):
     band = image.clone()
     band[56:72] = 0.7
     assert told(disc(24), band)["leak"] > 0.15 > told(disc(24), image)["leak"]
+
+
+def test_what_lies_beyond_the_box_tells_the_object_from_the_rest(image):
+    right, inverse = told(disc(24), image), told(square_around() & ~disc(24), image)
+    assert right["like_beyond"] < 0.05
+    assert right["goes_on"] < 0.05
+    assert abs(right["beyond"]) < 0.3
+    assert right["like_inside"] > 0.9 > 0.1 > right["like_rest"]
+    # what is left of the box goes on around it
+    assert inverse["like_beyond"] > 0.9
+    assert inverse["goes_on"] > 0.8
+    assert inverse["beyond"] > 0.7
+    band = image.clone()
+    band[56:72] = 0.7
+    assert told(disc(24), band)["goes_on"] > 0.2
+
+
+def square_around() -> torch.Tensor:
+    mask = torch.zeros(128, 128, dtype=torch.bool)
+    mask[40:89, 40:89] = True
+    return mask
 
 
 def test_masks_that_agree_are_told_so():

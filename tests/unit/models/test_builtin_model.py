@@ -9,7 +9,7 @@ from napari_sam_med.core.errors import ModelError
 from napari_sam_med.core.prompt import Prompt, tight_box
 from napari_sam_med.core.result import BatchSegmenter, Segmenter
 from napari_sam_med.models.builtin import BuiltinSegmenter, load_builtin, weights_path
-from napari_sam_med.models.builtin_file import FEWER_MAPS, read_weights, save_weights
+from napari_sam_med.models.builtin_file import EARLIER, read_weights, save_weights
 from napari_sam_med.models.builtin_look import Look
 from napari_sam_med.models.builtin_net import (
     BOX_CHANNEL,
@@ -233,13 +233,16 @@ def test_box_of_a_mask_on_its_region():
     assert box[0].tolist() == [16 + 4 * 2, 24 + 2 * 1, 16 + 8 * 2, 24 + 12 * 1]
 
 
-def test_weights_that_know_fewer_maps_go_on_with_zeros_for_the_new_ones(tmp_path, monkeypatch):
+@pytest.mark.parametrize("earlier", EARLIER)
+def test_weights_that_know_fewer_maps_and_facts_go_on(tmp_path, earlier):
     net = BuiltinNet(SMALL)
     tensors = net.state_dict()
     fewer = {name: tensor for name, tensor in tensors.items() if not name.startswith("judge")}
+    if earlier == EARLIER[-1]:  # a judge that was told fewer facts
+        fewer["judge.mean"] = torch.full((43,), 7.0)
     first = "decoder.in2.0.0.weight"
     fewer[first] = tensors[first][:, :68]
-    header = {"format": FEWER_MAPS, "config": json.dumps(SMALL.as_dict())}
+    header = {"format": earlier, "config": json.dumps(SMALL.as_dict())}
     file = tmp_path / "old.safetensors"
     file.write_bytes(save({k: v.half().contiguous() for k, v in fewer.items()}, metadata=header))
     with pytest.raises(ModelError, match="expected the format"):
@@ -247,6 +250,7 @@ def test_weights_that_know_fewer_maps_go_on_with_zeros_for_the_new_ones(tmp_path
     grown = read_weights(file, grow=True)[0].state_dict()
     assert torch.equal(grown[first][:, :68], fewer[first].half().float())
     assert (grown[first][:, 68:] == 0).all()
+    assert not (grown["judge.mean"] == 7).any()
 
 
 def test_candidates_below_a_score_are_left_out(random_model):
@@ -305,20 +309,21 @@ def test_shipped_model_does_not_fill_a_loose_box(builtin):
 
 def test_several_clicks_are_looked_at_after_the_first_positive_one(random_model, monkeypatch):
     seen = []
-    decode = Look.decode
+    fresh_maps = Look.fresh_maps
 
-    def spy(self, roi, grid, box, clicks, prev=None):
-        seen.append((clicks.clone(), prev is not None))
-        return decode(self, roi, grid, box, clicks, prev)
+    def spy(self, roi, grid, box, clicks):
+        seen.append((box.clone(), clicks.clone()))
+        return fresh_maps(self, roi, grid, box, clicks)
 
-    monkeypatch.setattr(Look, "decode", spy)
+    monkeypatch.setattr(Look, "fresh_maps", spy)
     image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
     prompt = Prompt.from_points([[5, 5], [30, 30], [40, 40]], [0, 1, 1])
     random_model.decode(random_model.encode(image), prompt)
-    (first, had_answer), (second, has_answer) = seen
-    assert not had_answer
-    assert has_answer
+    (no_box, first), (box, second), *_ = seen
+    assert no_box.isnan().all()
     assert first.shape[1] == 1
     assert (first[..., 2] == 1).all()
     assert (second[..., 2] != 0).sum(1).eq(3).all()
+    for click in second[0, 1:]:  # every box holds the positive clicks
+        assert ((box[:, :2] <= click[:2]) & (click[:2] <= box[:, 2:])).all()
     assert torch.allclose(first[0, 0], second[0, 1])

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from napari_sam_med.models.builtin_tone import TONE_CHANNELS, tone_maps  # noqa: E402
+from napari_sam_med.models.builtin_tone import TONE_CHANNELS, guided, tone_maps  # noqa: E402
 
 
 def disc(size: int = 48, radius: float = 12.0) -> "torch.Tensor":
@@ -68,3 +68,15 @@ def test_empty_weights_and_extreme_greys_stay_finite():
     maps = tone_maps(zeros + 100, zeros, zeros, zeros, zeros, zeros, torch.zeros(2, 1, 1, 1))
     assert torch.isfinite(maps).all()
     assert float(maps.abs().max()) <= 1
+
+
+def test_a_blurred_outline_is_drawn_to_the_edge_of_the_image():
+    rows, cols = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
+    disc = ((rows - 24).square() + (cols - 24).square()).sqrt()
+    image = (disc < 14).float()[None, None] * 2 - 1
+    rough = torch.sigmoid((15.5 - disc) / 2)[None, None]  # too large by one and a half cells
+    wrong = ((rough > 0.5) != (image > 0)).sum()
+    drawn = guided(rough, image, 3, 0.1)
+    assert ((drawn > 0.5) != (image > 0)).sum() < 0.5 * wrong
+    flat = guided(rough, torch.zeros_like(image), 3, 0.1)
+    assert ((flat > 0.5) != (rough > 0.5)).float().mean() < 0.02  # nothing to be drawn to
