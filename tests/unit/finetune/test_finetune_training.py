@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage as ndi
 
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.core.prompt import tight_box
@@ -153,6 +154,24 @@ def test_augmented_slices_keep_labels_on_their_tissue():
     assert np.median(contrast) > 40
 
 
+def test_clean_views_of_a_slice_are_not_distorted():
+    values = np.where(square_mask(64), 100.0, 0.0).astype(np.float32)
+    source = RealSlice(values, square_mask(64).astype(np.int32), (0.0, 100.0), False, "a")
+
+    def spread(clean_share):
+        views = [augment(np.random.default_rng(k), source, 64, clean_share) for k in range(10)]
+        inside = [
+            image[ndi.binary_erosion(labels == 1, iterations=2)].astype(float) for image, labels in views
+        ]
+        return [grey.std() for grey in inside if grey.size]
+
+    assert max(spread(1.0)) == 0
+    assert np.mean(np.array(spread(0.0)) > 1) > 0.3
+    real = sample_at(0, 1, 64, 2, [source], 1.0)
+    assert real.source == "a"
+    assert sample_at(0, 1, 64, 2).source == ""
+
+
 def test_learning_rate_rises_then_falls():
     rates = [learning_rate(TINY, s) for s in range(TINY.steps + 1)]
     assert rates[0] < rates[1] == max(rates)
@@ -195,6 +214,14 @@ def test_the_judge_is_trained_once_after_the_last_step(tmp_path):
     assert (tmp_path / "judge.csv").read_text() == written
     again = read_weights(tmp_path / WEIGHTS)[0].judge.state_dict()
     assert all(torch.equal(value, again[name]) for name, value in after.judge.state_dict().items())
+
+
+@pytest.mark.parametrize(("fine_share", "seen"), [(0.0, False), (0.5, True)])
+def test_corrections_are_made_in_the_last_steps_at_least(tmp_path, fine_share, seen):
+    config = replace(TINY, second_share=0.0, fine_share=fine_share, validate_every=1000, judge_slices=0)
+    done = list(train(config, tmp_path))[-1]
+    assert np.isfinite(done.figures["iou_box"])
+    assert np.isfinite(done.figures["iou_second"]) == seen
 
 
 def test_learning_lowers_the_loss(tmp_path):

@@ -6,13 +6,21 @@ import torch
 
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin import BuiltinSegmenter
-from napari_sam_med.models.builtin_answers import PREFERENCE, SAME, _merged, again, again_pool, box_pools
+from napari_sam_med.models.builtin_answers import (
+    PREFERENCE,
+    SAME,
+    _merged,
+    again,
+    again_pool,
+    box_pools,
+    boxes,
+)
 from napari_sam_med.models.builtin_choice import BEHIND, Pool, best_apart, follows
 from napari_sam_med.models.builtin_facts import N_FACTS
 from napari_sam_med.models.builtin_look import Look
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 from napari_sam_med.models.builtin_proposals import standing_out
-from napari_sam_med.models.builtin_search import click_pools
+from napari_sam_med.models.builtin_search import click_pools, with_clicks
 
 SMALL = BuiltinConfig(encoder=(8, 8, 8, 8, 8), features=8, decoder=(8, 8, 8, 8), grid=32)
 
@@ -48,7 +56,7 @@ def test_the_consensus_gives_way_only_to_an_answer_that_is_clearly_better():
 
 def test_a_consensus_against_the_clicks_gives_way_at_once():
     pool = pool_of(square(0, 10), square(4, 16), square(10, 24), obedient=(0.0, 1.0, 1.0))
-    assert [k for k, _ in given(pool, [0.6, 0.2, 0.3], prefer=PREFERENCE)] == [2, 1, 0]
+    assert [k for k, _ in given(pool, [0.6, 0.02, 0.05], prefer=PREFERENCE)] == [2, 1, 0]
 
 
 def test_answers_that_are_nearly_the_same_are_given_once():
@@ -104,6 +112,23 @@ def test_the_judge_decides_whether_a_correction_stays_local(monkeypatch):
         assert float(answers[0][1]) == pytest.approx(0.8)
 
 
+def test_boxes_have_a_judge_of_their_own(monkeypatch):
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).eval().requires_grad_(False)
+    look = Look(
+        net,
+        BuiltinSegmenter(net, "0" * 64).encode(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)),
+        "cpu",
+    )
+    favourite = torch.tensor([0.2, 0.1, 0.1, 0.1, 0.9, 0.1])
+    monkeypatch.setattr(net.box_judge, "forward", lambda facts: favourite)
+    monkeypatch.setattr(net.judge, "forward", lambda facts: pytest.fail("the judge of clicks was asked"))
+    prompt = Prompt.from_box((18, 18, 42, 42))
+    (answers,), (pool,) = boxes(look, [prompt]), box_pools(look, [prompt])
+    assert float(answers[0][1]) == pytest.approx(0.9)
+    assert torch.equal(answers[0][0], pool.found[4][0])
+
+
 @pytest.mark.parametrize("bright", [True, False])
 @pytest.mark.parametrize("side", [96, 300])
 def test_what_stands_out_around_a_click_is_boxed(bright, side):
@@ -117,6 +142,12 @@ def test_what_stands_out_around_a_click_is_boxed(bright, side):
     for middle, radius in ((0.45, 0.35), (0.4, 0.1)):
         wanted = torch.tensor([0.5 - radius, middle - radius, 0.5 + radius, middle + radius]) * side
         assert (boxes - wanted).abs().amax(1).min() < 0.04 * side
+
+
+def test_boxes_are_made_to_hold_the_positive_clicks():
+    box = torch.tensor([[10.0, 10.0, 20.0, 20.0], [0.0, 0.0, 40.0, 40.0]])
+    clicks = torch.tensor([[5.0, 15.0, 1.0], [15.0, 30.0, 1.0], [60.0, 60.0, -1.0], [70.0, 70.0, 0.0]])
+    assert with_clicks(box, clicks).tolist() == [[4.5, 10.0, 20.0, 30.5], [0.0, 0.0, 40.0, 40.0]]
 
 
 def test_nothing_stands_out_in_a_flat_slice():

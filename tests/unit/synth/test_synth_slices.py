@@ -4,6 +4,7 @@ from scipy.ndimage import label
 
 from napari_sam_med.synth import abdomen_ct, random_slice
 from napari_sam_med.synth.noise import smooth_field
+from napari_sam_med.synth.shapes import pair
 
 
 def test_same_seed_same_slice():
@@ -90,3 +91,16 @@ def test_abdomen_organs_are_one_piece(abdomen):
 
 def test_abdomen_changes_with_its_seed(abdomen):
     assert not np.array_equal(abdomen[1].data, abdomen_ct(seed=3)[1].data)
+
+
+def test_pairs_have_two_sides_of_about_the_same_size():
+    sides = []
+    for seed in range(30):
+        mask, core = pair(np.random.default_rng(seed), 128)
+        assert core is None
+        pieces, n = label(mask)
+        if n == 2:
+            sizes = np.bincount(pieces.ravel())[1:]
+            sides.append(sizes.min() / sizes.max())
+    assert len(sides) > 12
+    assert np.median(sides) > 0.7
