@@ -11,9 +11,9 @@ from scipy.ndimage import label
 from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
-from napari_sam_med.models.builtin_choice import Pool, best_apart, first_apart, pooled
+from napari_sam_med.models.builtin_choice import Pool, best_apart, box_iou, first_apart, pooled
 from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts
-from napari_sam_med.models.builtin_look import FAR_OUTSIDE, STEEP, Found, Look, consensus
+from napari_sam_med.models.builtin_look import FAR_OUTSIDE, STEEP, Found, Look, believed, consensus
 from napari_sam_med.models.builtin_net import (
     BOX_CHANNEL,
     BRIGHT_CHANNEL,
@@ -24,6 +24,8 @@ from napari_sam_med.models.builtin_search import compared, own_box, search, sear
 
 PREFERENCE = 0.1
 """By how much another answer to a box must be believed in more than the consensus to come before it."""
+LOOSE = 0.65
+"""IoU of the network's own box and the drawn one below which the drawn one is loose."""
 SAME = 0.9
 """IoU above which two answers to a box are one."""
 TOGETHER = 16
@@ -33,7 +35,9 @@ TOGETHER = 16
 def boxes(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
     """Each box is decoded on one region around it and the positive clicks; what is bright or dark in it is offered too.
 
-    The consensus comes first, unless the judge clearly prefers another answer.
+    The consensus comes first, unless the judge clearly prefers another answer. Where the network's mask stays far
+    inside the box, the box is loose: neither its greys nor what fills it best counts then, and the network's word
+    stands.
     """
     return [best_apart(look.net.box_judge, pool, SAME, PREFERENCE) for pool in box_pools(look, prompts)]
 
@@ -46,10 +50,14 @@ def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
     roi = roi_of_mask(nothing, look.whole.expand(n, -1), clicks, box)
     maps = look.fresh_maps(roi, look.net.config.grid, box, clicks)
     answers = look.answer(roi, maps).logits
+    own, there = box_of_mask(believed(answers)[:, 0] > 0.5, roi)
+    loose = [bool(there[k]) and float(box_iou(torch.stack([own[k], box[k]]))[0, 1]) < LOOSE for k in range(n)]
+    first = consensus(answers, maps, ~torch.tensor(loose, device=look.device))
     inside = maps[:, BOX_CHANNEL, None] > 0
     sides = torch.where(inside, STEEP * maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]], FAR_OUTSIDE)
-    logits = torch.cat([consensus(answers, maps), answers, sides], 1)
-    return [_box_pool(look, (box[k], clicks[k]), logits[k], roi[k], maps[k]) for k in range(n)]
+    logits = torch.cat([first, answers, sides], 1)
+    pools = [_box_pool(look, (box[k], clicks[k]), logits[k], roi[k], maps[k]) for k in range(n)]
+    return [pool._replace(firm=firm) for pool, firm in zip(pools, loose, strict=True)]
 
 
 def _box_pool(look: Look, prompt: tuple[Tensor, Tensor], logits: Tensor, roi: Tensor, maps: Tensor) -> Pool:

@@ -25,6 +25,8 @@ class Pool(NamedTuple):
     """(K, rows, cols), bool, on a common grid."""
     follows: Tensor
     """(K,), 1 where a mask holds all positive clicks and no negative one, else 0; all 1 where none does."""
+    firm: bool = False
+    """Whether the first answer stays first unless it is against the clicks."""
 
     def scores(self, judge: Judge) -> Tensor:
         """Predicted IoU (K,); 0 for answers against the clicks."""
@@ -88,7 +90,8 @@ def best_apart(judge: Judge, pool: Pool, most: float, prefer: float = 0.0) -> li
     """
     scores = pool.scores(judge)
     order = by_score(scores)
-    if float(scores[order[0]] - scores[0]) <= prefer and bool(pool.follows[0]):
+    kept = pool.firm or float(scores[order[0]] - scores[0]) <= prefer
+    if kept and bool(pool.follows[0]):
         order = [0, *(k for k in order if k != 0)]
     return first_apart(pool, order, scores, most)
 

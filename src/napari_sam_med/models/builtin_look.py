@@ -186,7 +186,13 @@ class Look:
         return output
 
 
-def consensus(logits: Tensor, maps: Tensor) -> Tensor:
+def believed(logits: Tensor) -> Tensor:
+    """Mean probability (P, 1, R, R) of the plain answer and the last alternative among answers (P, 3, R, R)."""
+    p = torch.sigmoid(logits)
+    return (p[:, :1] + p[:, 2:]) / 2
+
+
+def consensus(logits: Tensor, maps: Tensor, greys: Tensor | None = None) -> Tensor:
     """Logits (P, 1, R, R) of the mask on which three answers to a box agree.
 
     The mean of the plain answer, the last alternative and the likeness to the ellipse in the box, drawn to the edges of
@@ -198,11 +204,15 @@ def consensus(logits: Tensor, maps: Tensor) -> Tensor:
         The network's answers.
     maps : Tensor, shape (P, PROMPT_CHANNELS, R, R)
         Prompt maps they were given to.
+    greys : Tensor, shape (P,), bool, optional
+        Where the likeness counts; everywhere unless told.
     """
-    p = torch.sigmoid(logits)
     alike = torch.sigmoid(STEEP * smoothed(maps[:, TONE_CHANNEL, None], WIDE))
-    both = (p[:, :1] + p[:, 2:]) / 2  # boxes may be too small: beyond them the network decides
-    agreed = torch.where(maps[:, BOX_CHANNEL, None] > 0, (2 * both + alike) / 3, both)
+    both = believed(logits)
+    inside = maps[:, BOX_CHANNEL, None] > 0  # boxes may be too small: beyond them the network decides
+    if greys is not None:
+        inside = inside & greys[:, None, None, None]
+    agreed = torch.where(inside, (2 * both + alike) / 3, both)
     return torch.logit(guided(agreed, maps[:, LOCAL_CHANNEL, None], REACH, FLAT), 1e-4)
 
 

@@ -54,6 +54,11 @@ def test_the_consensus_gives_way_only_to_an_answer_that_is_clearly_better():
     assert given(pool, clear, prefer=PREFERENCE) == [(1, round(clear[1], 3)), (0, 0.6), (2, 0.3)]
 
 
+def test_the_networks_own_answer_to_a_loose_box_stays_first():
+    pool = pool_of(square(0, 10), square(4, 16), square(10, 24))._replace(firm=True)
+    assert given(pool, [0.2, 0.9, 0.3])[0] == (0, 0.2)
+
+
 def test_a_consensus_against_the_clicks_gives_way_at_once():
     pool = pool_of(square(0, 10), square(4, 16), square(10, 24), obedient=(0.0, 1.0, 1.0))
     assert [k for k, _ in given(pool, [0.6, 0.02, 0.05], prefer=PREFERENCE)] == [2, 1, 0]
@@ -123,6 +128,7 @@ def test_boxes_have_a_judge_of_their_own(monkeypatch):
     favourite = torch.tensor([0.2, 0.1, 0.1, 0.1, 0.9, 0.1])
     monkeypatch.setattr(net.box_judge, "forward", lambda facts: favourite)
     monkeypatch.setattr(net.judge, "forward", lambda facts: pytest.fail("the judge of clicks was asked"))
+    monkeypatch.setattr("napari_sam_med.models.builtin_answers.LOOSE", 0.0)
     prompt = Prompt.from_box((18, 18, 42, 42))
     (answers,), (pool,) = boxes(look, [prompt]), box_pools(look, [prompt])
     assert float(answers[0][1]) == pytest.approx(0.9)

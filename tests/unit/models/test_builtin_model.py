@@ -307,6 +307,16 @@ def test_shipped_model_does_not_fill_a_loose_box(builtin):
     assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.88
 
 
+@pytest.mark.parametrize("polarity", [1, -1])
+def test_shipped_model_does_not_fill_a_box_twice_too_large(builtin, polarity):
+    truth = disc((160, 160), (80, 78), 22)
+    noise = np.random.default_rng(0).normal(0, 8, truth.shape)
+    image = np.clip(120 + polarity * np.where(truth, 45, -45) + noise, 0, 255).astype(np.uint8)
+    found = builtin.decode(builtin.encode(image), Prompt.from_box((36, 34, 124, 122)))
+    mask = found.masks[found.best]
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.8
+
+
 def test_several_clicks_are_looked_at_after_the_first_positive_one(random_model, monkeypatch):
     seen = []
     fresh_maps = Look.fresh_maps
