@@ -117,6 +117,20 @@ def test_the_judge_decides_whether_a_correction_stays_local(monkeypatch):
         assert float(answers[0][1]) == pytest.approx(0.8)
 
 
+def test_the_greys_of_a_loose_box_do_not_count(monkeypatch):
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).eval().requires_grad_(False)
+    image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    look = Look(net, BuiltinSegmenter(net, "0" * 64).encode(image), "cpu")
+    pools = {}
+    for limit, loose in ((0.0, False), (2.0, True)):  # no box is loose, every box is
+        monkeypatch.setattr("napari_sam_med.models.builtin_answers.LOOSE", limit)
+        (pools[loose],) = box_pools(look, [Prompt.from_box((18, 18, 42, 42))])
+        assert pools[loose].firm == loose
+    same = [torch.equal(a[0], b[0]) for a, b in zip(pools[False].found, pools[True].found, strict=True)]
+    assert same == [False, *[True] * 5]
+
+
 def test_boxes_have_a_judge_of_their_own(monkeypatch):
     torch.manual_seed(0)
     net = BuiltinNet(SMALL).eval().requires_grad_(False)
