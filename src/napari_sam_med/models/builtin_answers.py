@@ -14,11 +14,7 @@ from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin_choice import Pool, best_apart, box_iou, first_apart, pooled
 from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts
 from napari_sam_med.models.builtin_look import FAR_OUTSIDE, STEEP, Found, Look, believed, consensus
-from napari_sam_med.models.builtin_net import (
-    BOX_CHANNEL,
-    BRIGHT_CHANNEL,
-    DARK_CHANNEL,
-)
+from napari_sam_med.models.builtin_net import BOX_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL
 from napari_sam_med.models.builtin_roi import box_of_mask, roi_of_image, roi_of_mask, roi_points, sample_map
 from napari_sam_med.models.builtin_search import compared, own_box, search, search_fast, told_around
 

@@ -44,19 +44,20 @@ def search_fast(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
     Of each only one answer is given, the one the network believes in most first.
     """
     clicks = look.clicks(prompts)
-    boxes = [
+    each_box = [
         with_clicks(_distinct(first, FAST_LOOKS)[0], own)
         for first, own in zip(_first_look(look, prompts), clicks, strict=True)
     ]
-    n = [len(box) for box in boxes]
-    each = torch.cat([own.expand(k, -1, -1) for own, k in zip(clicks, n, strict=True)])
-    around = roi_of_box(torch.cat(boxes))
-    output = look.decode(around, COARSE_GRID, torch.cat(boxes), each)
-    plain = (output.logits[:, 0], output.iou[:, 0], around)  # what the network's rating speaks of
-    found = []
-    for part in zip(*(values.split(n) for values in plain), strict=True):
-        found.append([(part[0][k], part[1][k], part[2][k]) for k in by_score(part[1])])
-    return found
+    n = [len(box) for box in each_box]
+    box = torch.cat(each_box)
+    around = roi_of_box(box)
+    output = look.decode(
+        around, COARSE_GRID, box, clicks.repeat_interleave(torch.tensor(n, device=look.device), 0)
+    )
+    plain = _Answers(output.logits[:, 0], output.iou[:, 0], around)  # the network's rating speaks of this one
+    return [
+        [(part.logits[k], part.iou[k], part.roi[k]) for k in by_score(part.iou)] for part in plain.split(n)
+    ]
 
 
 def click_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
@@ -74,6 +75,10 @@ class _Answers(NamedTuple):
     logits: Tensor
     iou: Tensor
     roi: Tensor
+
+    def split(self, n: int | list[int]) -> list[_Answers]:
+        """The answers to each prompt, of which there are `n` each."""
+        return [_Answers(*part) for part in zip(*(values.split(n) for values in self), strict=True)]
 
 
 def _distinct(first: _Answers, most: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,9 +148,8 @@ def _first_look(look: Look, prompts: list[Prompt]) -> list[_Answers]:
     n = len(POINT_SCALES)
     first = _first_positive(clicks).repeat_interleave(n, 0)
     output = look.decode(roi, COARSE_GRID, box.repeat_interleave(n, 0), first)
-    n *= N_CANDIDATES
-    each = (output.logits.flatten(0, 1), output.iou.flatten(), roi.repeat_interleave(N_CANDIDATES, 0))
-    return [_Answers(*part) for part in zip(*(values.split(n) for values in each), strict=True)]
+    roi = roi.repeat_interleave(N_CANDIDATES, 0)
+    return _Answers(output.logits.flatten(0, 1), output.iou.flatten(), roi).split(n * N_CANDIDATES)
 
 
 def _scales(look: Look, clicks: Tensor) -> Tensor:
