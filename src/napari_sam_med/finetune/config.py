@@ -46,6 +46,8 @@ class TrainConfig:
         Whether the package's own labelled samples (ICBM152 brain, synthetic abdominal CT) count among the real pairs.
     real_share : float
         Share of real slices when there are any.
+    clean_share : float
+        Share of the real slices on which the network learns that are not distorted.
     judge_slices : int
         Slices from whose answers the judge of the predicted IoU learns after the last step; 0 leaves it as it is.
     validate_every : int
@@ -86,6 +88,7 @@ class TrainConfig:
     pairs: str = ""
     samples: bool = False
     real_share: float = 0.35
+    clean_share: float = 0.0
     judge_slices: int = 400
     validate_every: int = 250
     validation_slices: int = 32

@@ -60,9 +60,10 @@ class SampleStream(IterableDataset[list[Sample]]):
         start: int = 0,
         real: Sequence[RealSlice] = (),
         real_share: float = 0.0,
+        clean_share: float = 0.0,
     ) -> None:
         self.seed, self.batch, self.size, self.prompts, self.start = seed, batch, size, prompts, start
-        self.real, self.real_share = real, real_share
+        self.real, self.real_share, self.clean_share = real, real_share, clean_share
 
     def __iter__(self) -> Iterator[list[Sample]]:
         worker = get_worker_info()
@@ -71,7 +72,13 @@ class SampleStream(IterableDataset[list[Sample]]):
         while True:
             yield [
                 sample_at(
-                    number * self.batch + i, self.seed, self.size, self.prompts, self.real, self.real_share
+                    number * self.batch + i,
+                    self.seed,
+                    self.size,
+                    self.prompts,
+                    self.real,
+                    self.real_share,
+                    self.clean_share,
                 )
                 for i in range(self.batch)
             ]

@@ -27,6 +27,10 @@ MOST_PIECES = 6
 FULL, FULL_ODDS = 0.62, 0.6
 """Objects that fill more of their bounding box than this are kept with these odds: they are easy and many."""
 
+LOOSE_ODDS = 0.1
+"""Share of the boxes whose sides are up to twice as long as the object's."""
+OUTWARDS = np.array([-1, -1, 1, 1])
+
 HIDDEN_ODDS = 0.08
 """An object with hardly any visible outline is kept with these odds."""
 
@@ -161,17 +165,19 @@ def _scattered(mask: NDArray[np.bool_]) -> bool:
 
 
 def drawn_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """A box as users draw it: tight, loose by up to 20 %, or a little off on each edge; outer edges."""
+    """A box as users draw it: tight, loose by up to 20 %, a little off on each edge, or far too large; outer edges."""
     tight = tight_box(mask)
     assert tight is not None
     box = np.array(tight, np.float32) + np.array([-0.5, -0.5, 0.5, 0.5], np.float32)
     height, width = box[2] - box[0], box[3] - box[1]
     sides = np.array([height, width, height, width], np.float32)
     style = rng.random()
-    if style < 0.55:
+    if style < 0.5:
         shift = np.zeros(4)
-    elif style < 0.75:
-        shift = rng.uniform(0, 0.2, 4) * np.array([-1, -1, 1, 1])
+    elif style < 0.68:
+        shift = rng.uniform(0, 0.2, 4) * OUTWARDS
+    elif style < 0.68 + LOOSE_ODDS:
+        shift = rng.uniform(0, 0.5, 4) * OUTWARDS
     else:
         shift = rng.uniform(-0.1, 0.1, 4)
     return (box + sides * shift).astype(np.float32)

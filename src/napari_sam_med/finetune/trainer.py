@@ -237,7 +237,14 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 def _loader(config: TrainConfig, start: int, real: list[RealSlice]) -> Any:
     stream = SampleStream(
-        config.seed, config.images, config.size, config.prompts, start, real, config.real_share
+        config.seed,
+        config.images,
+        config.size,
+        config.prompts,
+        start,
+        real,
+        config.real_share,
+        config.clean_share,
     )
     return DataLoader(
         stream,

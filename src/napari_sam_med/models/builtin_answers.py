@@ -46,9 +46,10 @@ def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
     roi = roi_of_mask(nothing, look.whole.expand(n, -1), clicks, box)
     maps = look.fresh_maps(roi, look.net.config.grid, box, clicks)
     answers = look.answer(roi, maps).logits
-    own, there = box_of_mask(believed(answers)[:, 0] > 0.5, roi)
+    both = believed(answers)
+    own, there = box_of_mask(both[:, 0] > 0.5, roi)
     loose = [bool(there[k]) and float(box_iou(torch.stack([own[k], box[k]]))[0, 1]) < LOOSE for k in range(n)]
-    first = consensus(answers, maps, ~torch.tensor(loose, device=look.device))
+    first = consensus(both, maps, ~torch.tensor(loose, device=look.device))
     inside = maps[:, BOX_CHANNEL, None] > 0
     sides = torch.where(inside, STEEP * maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]], FAR_OUTSIDE)
     logits = torch.cat([first, answers, sides], 1)

@@ -24,12 +24,15 @@ class Pool(NamedTuple):
     masks: Tensor
     """(K, rows, cols), bool, on a common grid."""
     follows: Tensor
-    """(K,), 1 where a mask holds all positive clicks and no negative one, else 0; all 1 where none does."""
+    """(K,), 1 where a mask holds all positive clicks and no negative one, else 0; all 1 where none does.
+
+    Less than 1 where several clicks lie close together in it.
+    """
     firm: bool = False
     """Whether the first answer stays first unless it is against the clicks."""
 
     def scores(self, judge: Judge) -> Tensor:
-        """Predicted IoU (K,); 0 for answers against the clicks."""
+        """Predicted IoU (K,), less for answers that suit the clicks badly; 0 for those against them."""
         return judge(self.facts) * self.follows
 
     def unrated(self) -> list[Found]:

@@ -24,7 +24,7 @@ from napari_sam_med.models.builtin_net import (
     SCALE_CHANNEL,
     TONE_CHANNEL,
 )
-from napari_sam_med.models.builtin_tone import BINS, bin_places, histogram, smoothed
+from napari_sam_med.models.builtin_tone import BINS, bin_places, histogram, smoothed, windowed
 
 FACT_GRID = 36
 """Cells on a side of the region grid on which masks are judged."""
@@ -121,9 +121,7 @@ def _share(x: Tensor, of: Tensor) -> Tensor:
 
 
 def _grown(mask: Tensor, cells: int) -> Tensor:
-    side = 2 * cells + 1
-    rows = F.max_pool2d(mask[:, None], (side, 1), 1, (cells, 0))
-    return F.max_pool2d(rows, (1, side), 1, (0, cells))[:, 0]
+    return (windowed(mask, (1.0,) * (2 * cells + 1)) > 0.5).to(mask.dtype)
 
 
 def _shrunk(mask: Tensor, cells: int) -> Tensor:
@@ -237,15 +235,14 @@ def _classes(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
     inside, box = maps[:, INSIDE_CHANNEL], maps[:, BOX_CHANNEL]
     place = bin_places(maps[:, LOCAL_CHANNEL])
 
-    def greys(weight: Tensor) -> Tensor:
-        return histogram(place, (weight * inside).flatten(1))
-
     rest = box * (1 - mask)
-    within, around, beyond = greys(mask), greys(rest), greys((1 - box) * (1 - mask))
-    ring, others = greys(masks.ring), greys(1 - mask)
+    parts = (mask, rest, (1 - box) * (1 - mask), masks.ring, 1 - mask, box)
+    counted = histogram(
+        place.repeat(len(parts), 1), torch.cat([(part * inside).flatten(1) for part in parts])
+    )
+    within, around, beyond, ring, others, share = counted.chunk(len(parts))
     alike = (within > others).to(mask.dtype).gather(1, place.round().long()).view_as(mask)
     outside = (1 - box) * inside
-    share = greys(box)
     bins = torch.arange(BINS, dtype=mask.dtype, device=mask.device)
     below, mean = share.cumsum(1), (share * bins).cumsum(1)
     between = ((mean[:, -1:] * below - mean).square() / (below * (1 - below)).clamp_min(1e-4)).amax(1)

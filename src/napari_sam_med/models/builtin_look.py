@@ -169,14 +169,14 @@ class Look:
             return self.answer(roi, self.fresh_maps(roi, grid, box, clicks))
         return self.answer(roi, self.maps(roi, box, clicks, prev))
 
-    def fresh_maps(self, roi: Tensor, grid: int, box: Tensor, clicks: Tensor) -> Tensor:
-        """Prompt maps (P, PROMPT_CHANNELS, grid, grid) without an earlier answer."""
+    def fresh_maps(self, roi: Tensor, grid: int, box: Tensor, clicks: Tensor, brief: bool = False) -> Tensor:
+        """Prompt maps (P, PROMPT_CHANNELS, grid, grid) without an earlier answer, see ``prompt_maps``."""
         unknown = torch.full((len(roi), 1, grid, grid), float("nan"), device=self.device)
-        return self.maps(roi, box, clicks, unknown)
+        return self.maps(roi, box, clicks, unknown, brief)
 
-    def maps(self, roi: Tensor, box: Tensor, clicks: Tensor, prev: Tensor) -> Tensor:
+    def maps(self, roi: Tensor, box: Tensor, clicks: Tensor, prev: Tensor, brief: bool = False) -> Tensor:
         index = torch.zeros(len(roi), dtype=torch.long, device=self.device)
-        return prompt_maps(self.levels, PromptBatch(index, roi, box, clicks, prev), prev.shape[-1])
+        return prompt_maps(self.levels, PromptBatch(index, roi, box, clicks, prev), prev.shape[-1], brief)
 
     def answer(self, roi: Tensor, maps: Tensor) -> Output:
         index = torch.zeros(len(roi), dtype=torch.long, device=self.device)
@@ -192,7 +192,7 @@ def believed(logits: Tensor) -> Tensor:
     return (p[:, :1] + p[:, 2:]) / 2
 
 
-def consensus(logits: Tensor, maps: Tensor, greys: Tensor | None = None) -> Tensor:
+def consensus(both: Tensor, maps: Tensor, greys: Tensor | None = None) -> Tensor:
     """Logits (P, 1, R, R) of the mask on which three answers to a box agree.
 
     The mean of the plain answer, the last alternative and the likeness to the ellipse in the box, drawn to the edges of
@@ -200,15 +200,14 @@ def consensus(logits: Tensor, maps: Tensor, greys: Tensor | None = None) -> Tens
 
     Parameters
     ----------
-    logits : Tensor, shape (P, 3, R, R)
-        The network's answers.
+    both : Tensor, shape (P, 1, R, R)
+        What the network's answers say together, see :func:`believed`.
     maps : Tensor, shape (P, PROMPT_CHANNELS, R, R)
         Prompt maps they were given to.
     greys : Tensor, shape (P,), bool, optional
         Where the likeness counts; everywhere unless told.
     """
     alike = torch.sigmoid(STEEP * smoothed(maps[:, TONE_CHANNEL, None], WIDE))
-    both = believed(logits)
     inside = maps[:, BOX_CHANNEL, None] > 0  # boxes may be too small: beyond them the network decides
     if greys is not None:
         inside = inside & greys[:, None, None, None]

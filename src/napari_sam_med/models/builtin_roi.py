@@ -110,8 +110,11 @@ def crop_image(levels: list[Tensor], batch: PromptBatch, size: int) -> Tensor:
     return out * inside[:, None]
 
 
-def prompt_maps(levels: list[Tensor], batch: PromptBatch, size: int) -> Tensor:
-    """Image and prompt maps (P, PROMPT_CHANNELS, size, size) on the region grids; images in 0..1."""
+def prompt_maps(levels: list[Tensor], batch: PromptBatch, size: int, brief: bool = False) -> Tensor:
+    """Image and prompt maps (P, PROMPT_CHANNELS, size, size) on the region grids; images in 0..1.
+
+    `brief` leaves out all cues from greys but the first, for those who do not look at them.
+    """
     rows, cols = levels[0].shape[-2:]
     points = roi_points(batch.roi, size)
     crop = crop_image(levels, batch, size)
@@ -131,7 +134,7 @@ def prompt_maps(levels: list[Tensor], batch: PromptBatch, size: int) -> Tensor:
     has_prev = (~torch.isnan(batch.prev).any(dim=(2, 3), keepdim=True)).float()
     known = torch.nan_to_num(batch.prev, nan=0.5)
     weights = _inner_outer_core(box_maps, near, inside)
-    tones = tone_maps(local, *weights, box_maps[:, :1] * inside, known, has_prev)
+    tones = tone_maps(local, *weights, box_maps[:, :1] * inside, known, has_prev, brief)
     prev = known * 2 - 1
     one = torch.ones_like(crop)
     scale = torch.log2(batch.roi[:, 2:].mean(1) / 32.0)[:, None, None, None] / 3
@@ -175,7 +178,7 @@ def _box_maps(points: Tensor, batch: PromptBatch) -> Tensor:
     has = (~torch.isnan(batch.box).any(1)).float()[:, None, None, None]
     centre = (box[:, :2] + box[:, 2:])[:, None, None] / 2
     half = ((box[:, 2:] - box[:, :2]) / 2).clamp_min(0.5)[:, None, None]
-    offset = ((points - centre) / half).permute(0, 3, 1, 2)
+    offset = ((points - centre) / half).permute(0, 3, 1, 2).contiguous()
     inside = (offset.abs() <= 1).all(1, keepdim=True).float()
     bump = torch.exp(-offset.square().sum(1, keepdim=True) / (2 * 0.4**2))
     one = torch.ones_like(inside)

@@ -10,7 +10,7 @@ from torch import Tensor
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin_choice import Pool, apart, best_apart, box_iou, by_score, pooled
 from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts
-from napari_sam_med.models.builtin_look import Found, Look, consensus
+from napari_sam_med.models.builtin_look import Found, Look, believed, consensus
 from napari_sam_med.models.builtin_net import N_CANDIDATES
 from napari_sam_med.models.builtin_proposals import standing_out
 from napari_sam_med.models.builtin_roi import box_of_mask, resample, roi_of_box
@@ -25,6 +25,8 @@ COMMON_GRID = 160
 """Longest side of the grid on which answers to clicks are compared."""
 APART = 0.5
 """IoU up to which two answers to clicks are alternatives to each other."""
+STREWN, LEAST_CHANCE = 0.05, 1e-9
+"""Exponent of the chance that clicks lie as close together as they do, and the least chance that counts."""
 SAME_BOX = 0.8
 """IoU above which two boxes of answers are not both looked at."""
 
@@ -99,12 +101,31 @@ def _second_look(look: Look, prompt: tuple[Tensor, Tensor], first: _Answers) -> 
     tried = every[apart(list(range(len(every))), box_iou(every), SAME_BOX)]
     around = roi_of_box(tried)
     maps = look.fresh_maps(around, COARSE_GRID, tried, prompt[1].expand(len(tried), -1, -1))
-    second = consensus(look.answer(around, maps).logits, maps)[:, 0]
+    second = consensus(believed(look.answer(around, maps).logits), maps)[:, 0]
     own, there = box_of_mask(second > 0, around)
     own = torch.cat([box, torch.where(there[:, None], own, tried)])
     logits, roi = torch.cat([logits, second]), torch.cat([roi, around])
     told = told_around(look, logits, roi, own, prompt[1].expand(len(logits), -1, -1))
-    return compared(look, list(zip(logits, roi, strict=True)), told, own, prompt)
+    pool = compared(look, list(zip(logits, roi, strict=True)), told, own, prompt)
+    return pool._replace(follows=pool.follows * strewn(own, prompt[1]))
+
+
+def strewn(box: Tensor, clicks: Tensor) -> Tensor:
+    """Factors (K,) on the scores of answers with boxes (K, 4): how well they suit how far clicks (N, 3) are strewn.
+
+    Somebody who gives several positive clicks strews them over the object: five clicks on a vessel do not mean the
+    body, although it holds them. Of n clicks laid evenly along a side, the chance that they span no more than the part
+    r of it is n r^(n-1) - (n-1) r^n; the factor is a low power of the product over both sides, so that clicks that only
+    keep to the middle cost little.
+    """
+    positive = clicks[clicks[:, 2] > 0, :2]
+    n = len(positive)
+    if n < 2:
+        return torch.ones(len(box), device=box.device)
+    span = positive.amax(0) - positive.amin(0) + 1
+    part = (span / (box[:, 2:] - box[:, :2]).clamp_min(1.0)).clamp(max=1.0)
+    chance = (n * part ** (n - 1) - (n - 1) * part**n).prod(1)
+    return chance.clamp(LEAST_CHANCE, 1.0) ** STREWN
 
 
 def own_box(mask: Tensor, roi: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,7 +146,7 @@ def told_around(look: Look, logits: Tensor, roi: Tensor, box: Tensor, clicks: Te
     """Facts (K, n) of answers (K, R, R) on regions (K, 4), told around boxes (K, 4)."""
     around = roi_of_box(box)
     p = resample(torch.sigmoid(logits)[:, None], roi, around, FACT_GRID)[:, 0]
-    return image_facts(p, look.fresh_maps(around, FACT_GRID, box, clicks))
+    return image_facts(p, look.fresh_maps(around, FACT_GRID, box, clicks, brief=True))
 
 
 def compared(

@@ -15,7 +15,7 @@ from napari_sam_med.finetune.losses import mask_losses, training_loss, true_iou
 from napari_sam_med.finetune.passes import collate, second_prompts, target_on
 from napari_sam_med.finetune.real import RealSlice, load_real_slices
 from napari_sam_med.finetune.samples import drawn_box, inner_click, make_sample
-from napari_sam_med.finetune.trainer import WEIGHTS, learning_rate, train
+from napari_sam_med.finetune.trainer import WEIGHTS, _loader, learning_rate, train
 from napari_sam_med.models.builtin import load_builtin
 from napari_sam_med.models.builtin_file import read_weights
 from napari_sam_med.models.builtin_net import Output
@@ -80,8 +80,12 @@ def test_prompts_are_as_users_give_them():
     sides = np.array([10, 18, 10, 18])
     boxes = np.stack([drawn_box(rng, mask) for _ in range(200)])
     off = (boxes - tight) / sides
-    assert np.abs(off).max() <= 0.2 + 1e-6
+    assert np.abs(off).max() <= 0.5 + 1e-6
     assert (np.abs(off).max(1) < 1e-6).mean() > 0.3  # many are tight
+    far = boxes[np.abs(off).max(1) > 0.2]
+    assert 0.03 < len(far) / len(boxes) < 0.2  # a few are much too large, none of them cuts the object
+    assert (far[:, :2] <= tight[:2] + 1e-4).all()
+    assert (far[:, 2:] >= tight[2:] - 1e-4).all()
     for _ in range(50):
         row, col = inner_click(rng, mask)
         assert mask[round(row), round(col)]
@@ -170,6 +174,17 @@ def test_clean_views_of_a_slice_are_not_distorted():
     real = sample_at(0, 1, 64, 2, [source], 1.0)
     assert real.source == "a"
     assert sample_at(0, 1, 64, 2).source == ""
+
+
+def test_a_run_trains_on_the_share_of_clean_slices_it_is_told():
+    values = np.where(square_mask(64), 100.0, 0.0).astype(np.float32)
+    source = RealSlice(values, square_mask(64).astype(np.int32), (0.0, 100.0), False, "a")
+    config = replace(TINY, real_share=1.0, clean_share=1.0, workers=0)
+    sample = next(iter(_loader(config, 0, [source])))[0]
+    wanted = sample_at(0, config.seed, config.size, config.prompts, [source], 1.0, 1.0)
+    other = sample_at(0, config.seed, config.size, config.prompts, [source], 1.0)
+    np.testing.assert_array_equal(sample.image, wanted.image)
+    assert not np.array_equal(sample.image, other.image)
 
 
 def test_learning_rate_rises_then_falls():

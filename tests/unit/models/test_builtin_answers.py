@@ -20,7 +20,7 @@ from napari_sam_med.models.builtin_facts import N_FACTS
 from napari_sam_med.models.builtin_look import Look
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 from napari_sam_med.models.builtin_proposals import standing_out
-from napari_sam_med.models.builtin_search import click_pools, with_clicks
+from napari_sam_med.models.builtin_search import STREWN, click_pools, strewn, with_clicks
 
 SMALL = BuiltinConfig(encoder=(8, 8, 8, 8, 8), features=8, decoder=(8, 8, 8, 8), grid=32)
 
@@ -192,3 +192,26 @@ def test_pools_tell_facts_of_every_answer_whatever_the_slice(shape):
             assert pool.facts.shape == (n, N_FACTS)
             assert torch.isfinite(pool.facts).all()
             assert len(pool.masks) == len(pool.follows) == n
+
+
+def test_one_click_suits_every_answer_equally():
+    box = torch.tensor([[0.0, 0, 4, 4], [0, 0, 400, 400]])
+    assert (strewn(box, torch.tensor([[2.0, 2, 1], [50, 50, -1]])) == 1).all()
+
+
+def test_clicks_close_together_do_not_mean_something_many_times_larger():
+    box = torch.tensor([[40.0, 40, 60, 60], [0, 0, 100, 100], [0, 0, 400, 400]])
+    clicks = torch.tensor([[42.0, 44, 1], [57, 50, 1], [50, 58, 1], [48, 42, 1], [390, 390, -1]])
+    vessel, organ, body = strewn(box, clicks).tolist()
+    assert 0.9 < vessel <= 1
+    assert 0.1 < body < organ < vessel
+
+
+@pytest.mark.parametrize("n", [2, 3, 6])
+def test_the_chance_of_clicks_lying_close_together_is_that_of_a_draw(n):
+    span, side = 30.0, 75.0
+    clicks = torch.tensor([[0.0, 0, 1], [span - 1, span - 1, 1], *[[3.0, 3, 1]] * (n - 2)])
+    drawn = np.random.default_rng(0).uniform(0, side, (200_000, n))
+    chance = np.mean(np.ptp(drawn, axis=1) <= span)
+    factor = float(strewn(torch.tensor([[0.0, 0, side, side]]), clicks))
+    assert factor ** (1 / STREWN) == pytest.approx(chance**2, rel=0.05)

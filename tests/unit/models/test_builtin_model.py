@@ -321,9 +321,9 @@ def test_several_clicks_are_looked_at_after_the_first_positive_one(random_model,
     seen = []
     fresh_maps = Look.fresh_maps
 
-    def spy(self, roi, grid, box, clicks):
+    def spy(self, roi, grid, box, clicks, brief=False):
         seen.append((box.clone(), clicks.clone()))
-        return fresh_maps(self, roi, grid, box, clicks)
+        return fresh_maps(self, roi, grid, box, clicks, brief)
 
     monkeypatch.setattr(Look, "fresh_maps", spy)
     image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)

@@ -1,10 +1,12 @@
 """The grey-value cues of the built-in model on regions whose answer is known."""
 
+import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 torch = pytest.importorskip("torch")
 
-from napari_sam_med.models.builtin_tone import TONE_CHANNELS, guided, tone_maps  # noqa: E402
+from napari_sam_med.models.builtin_tone import TONE_CHANNELS, guided, smoothed, tone_maps, windowed  # noqa: E402
 
 
 def disc(size: int = 48, radius: float = 12.0) -> "torch.Tensor":
@@ -18,10 +20,10 @@ def square(size: int = 48, half: int = 16) -> "torch.Tensor":
     return out
 
 
-def cues(local, inner, outer, prev=None):
+def cues(local, inner, outer, prev=None, brief=False):
     has = torch.full((1, 1, 1, 1), 0.0 if prev is None else 1.0)
     known = torch.full_like(local, 0.5) if prev is None else prev
-    return tone_maps(local, inner, outer, inner, inner, known, has)
+    return tone_maps(local, inner, outer, inner, inner, known, has, brief)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -80,3 +82,37 @@ def test_a_blurred_outline_is_drawn_to_the_edge_of_the_image():
     assert ((drawn > 0.5) != (image > 0)).sum() < 0.5 * wrong
     flat = guided(rough, torch.zeros_like(image), 3, 0.1)
     assert ((flat > 0.5) != (rough > 0.5)).float().mean() < 0.02  # nothing to be drawn to
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 20, 20), (3, 1, 9, 14)])
+def test_windows_sum_like_a_filter(shape):
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    wanted = [uniform_filter(each[0].numpy(), 7, mode="nearest") for each in x]
+    assert np.allclose(windowed(x, (1 / 7,) * 7, replicate=True)[:, 0], wanted, atol=1e-5)
+    wanted = [gaussian_filter(each[0].numpy(), 1.0, mode="constant", truncate=3) for each in x]
+    assert np.allclose(smoothed(x, 1.0)[:, 0], wanted, atol=1e-5)
+
+
+def test_windows_kept_from_inference_serve_training_too():
+    with torch.inference_mode():
+        windowed(torch.ones(1, 1, 11, 11), (0.25, 0.5, 0.25))
+    x = torch.ones(1, 1, 11, 11, requires_grad=True)
+    windowed(x, (0.25, 0.5, 0.25)).sum().backward()
+    assert float(x.grad[0, 0, 5, 5]) == pytest.approx(1)
+
+
+def test_brief_maps_hold_the_first_alone():
+    noise = torch.randn(1, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    local = disc() + 0.1 * noise
+    every, first = (cues(local, square(), 1 - square(), brief=brief) for brief in (False, True))
+    assert first.shape == every.shape
+    assert torch.equal(first[:, 0], every[:, 0])
+    assert not first[:, 1:].any()
+
+
+def test_without_a_box_there_are_no_sides():
+    local, near = disc() * 2 - 0.5, disc(radius=3)
+    nothing = torch.zeros(1, 1, 1, 1)
+    maps = tone_maps(local, near, 1 - near, near, torch.zeros_like(near), torch.full_like(near, 0.5), nothing)
+    assert not maps[:, 4:].any()
+    assert maps[:, :4].abs().flatten(2).amax(2).gt(0).all()
