@@ -17,7 +17,7 @@ MAX_SHARE = 0.85
 KIND_BOX, KIND_POINT, KIND_BOTH = 0, 1, 2
 KIND_ODDS = (0.58, 0.3, 0.12)
 
-PIECE_ODDS, UNITED_ODDS, ALL_ODDS = 0.4, 0.12, 0.02
+PIECE_ODDS, UNITED_ODDS, ALL_ODDS = 0.4, 0.12, 0.04
 ALIKE = 15.0
 """Labels whose mean greys differ by no more (of 255) may be one target."""
 

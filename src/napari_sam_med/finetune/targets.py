@@ -21,7 +21,7 @@ REACH = 5
 """Side of the window, in pixels, in which the two sides of an outline are compared."""
 SEEN_CONTRAST = 1.0
 """Difference of the two sides' means over their spread, from which a piece of outline counts as visible."""
-BODY_ODDS = 0.12
+BODY_ODDS = 0.3
 FLOOR = 4.0
 """Least spread, in grey levels of 255."""
 

@@ -39,7 +39,10 @@ def boxes(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
 
 
 def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
-    """Six answers to each box: the consensus, the network's three, and what is bright and what is dark in the box."""
+    """Six answers to each box: the consensus, the network's three, and what is bright and what is dark in the box.
+
+    The last two have their holes filled.
+    """
     box, clicks = look.boxes(prompts), look.clicks(prompts)
     n = len(prompts)
     nothing = torch.zeros((n, 8, 8), dtype=torch.bool, device=look.device)
@@ -52,7 +55,7 @@ def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
     first = consensus(both, maps, ~torch.tensor(loose, device=look.device))
     inside = maps[:, BOX_CHANNEL, None] > 0
     sides = torch.where(inside, STEEP * maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]], FAR_OUTSIDE)
-    logits = torch.cat([first, answers, sides], 1)
+    logits = torch.cat([first, answers, without_holes(sides)], 1)
     pools = [_box_pool(look, (box[k], clicks[k]), logits[k], roi[k], maps[k]) for k in range(n)]
     return [pool._replace(firm=firm) for pool, firm in zip(pools, loose, strict=True)]
 
@@ -68,6 +71,20 @@ def _box_pool(look: Look, prompt: tuple[Tensor, Tensor], logits: Tensor, roi: Te
     cell = roi[2:] * 2 / logits.shape[-1]
     grid = (roi[:2] - roi[2:] + cell / 2, cell)
     return pooled(look, [(each, roi) for each in logits], told, masks, own, prompt, grid)
+
+
+def without_holes(logits: Tensor) -> Tensor:
+    """Logits (P, C, R, R) with the holes of each mask filled, for masks made of greys: what lies within belongs to it.
+
+    A head's bright and dark parts are a head; as a ring of its own it is among the network's answers.
+    """
+    off = (logits <= 0).cpu().numpy()
+    holes = np.zeros_like(off)
+    for place in np.ndindex(off.shape[:2]):
+        pieces, n = label(off[place])
+        rim = np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])
+        holes[place] = off[place] & ~np.isin(np.arange(n + 1), rim)[pieces]
+    return torch.where(torch.from_numpy(holes).to(logits.device), logits.abs() + 1e-3, logits)
 
 
 def again(look: Look, prompts: list[Prompt]) -> list[list[Found]]:

@@ -14,6 +14,7 @@ from napari_sam_med.models.builtin_answers import (
     again_pool,
     box_pools,
     boxes,
+    without_holes,
 )
 from napari_sam_med.models.builtin_choice import BEHIND, Pool, best_apart, follows
 from napari_sam_med.models.builtin_facts import N_FACTS
@@ -215,3 +216,27 @@ def test_the_chance_of_clicks_lying_close_together_is_that_of_a_draw(n):
     chance = np.mean(np.ptp(drawn, axis=1) <= span)
     factor = float(strewn(torch.tensor([[0.0, 0, side, side]]), clicks))
     assert factor ** (1 / STREWN) == pytest.approx(chance**2, rel=0.05)
+
+
+def test_holes_are_filled_and_bays_are_not():
+    ring = square(4, 20) & ~square(8, 16)
+    bay = ring.clone()
+    bay[10:14, 16:] = False
+    two = torch.stack([square(2, 6) | ring & ~square(0, 7), ~square(6, 10)])
+    logits = torch.stack([torch.stack([ring, bay]), two]).float() * 6 - 3
+    filled = without_holes(logits) > 0
+    assert torch.equal(filled[0, 0], square(4, 20))
+    assert torch.equal(filled[0, 1], bay)
+    assert filled[1, 1].all()
+    assert torch.equal(without_holes(logits)[0, 1], logits[0, 1])
+
+
+def test_what_is_bright_in_a_box_is_offered_with_what_it_encloses():
+    inner = square(60, 110, 160)
+    image = torch.where(square(40, 130, 160) & ~inner, 200, 30).byte().numpy()
+    torch.manual_seed(0)
+    model = BuiltinSegmenter(BuiltinNet(SMALL), "0" * 64)
+    look = Look(model._net, model.encode(image), "cpu")
+    with torch.inference_mode():
+        bright = box_pools(look, [Prompt.from_box((40, 40, 129, 129))])[0].masks[4]
+    assert bright[10:22, 10:22].all()  # the middle of a region of 32 cells
