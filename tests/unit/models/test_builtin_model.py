@@ -318,11 +318,12 @@ def test_shipped_model_does_not_fill_a_box_twice_too_large(builtin, polarity):
 
 
 def test_several_clicks_are_looked_at_after_the_first_positive_one(random_model, monkeypatch):
-    seen = []
+    seen, drawn = [], []
     fresh_maps = Look.fresh_maps
 
     def spy(self, roi, grid, box, clicks, brief=False):
         seen.append((box.clone(), clicks.clone()))
+        drawn.append(brief)
         return fresh_maps(self, roi, grid, box, clicks, brief)
 
     monkeypatch.setattr(Look, "fresh_maps", spy)
@@ -330,6 +331,7 @@ def test_several_clicks_are_looked_at_after_the_first_positive_one(random_model,
     prompt = Prompt.from_points([[5, 5], [30, 30], [40, 40]], [0, 1, 1])
     random_model.decode(random_model.encode(image), prompt)
     (no_box, first), (box, second), *_ = seen
+    assert drawn == [False, False, True]  # facts need fewer maps than the network
     assert no_box.isnan().all()
     assert first.shape[1] == 1
     assert (first[..., 2] == 1).all()
