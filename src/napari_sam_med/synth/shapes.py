@@ -1,4 +1,4 @@
-"""Random label maps: bodies with organs, cells, nested shapes, rings, tubes, pairs and scattered parts."""
+"""Random label maps: bodies with organs, cells, nested shapes, rings, crescents, tubes, pairs and scattered parts."""
 
 from __future__ import annotations
 
@@ -76,6 +76,20 @@ def ring(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
     if rng.random() < 0.5:
         return (distance < 1) & ~hole, None
     return distance < 1, hole
+
+
+def crescent(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
+    """What is left of a blob beside another one that lies in it off the middle: lung around the liver, an effusion.
+
+    The other one goes on to the edge of the blob on one side, or beyond it.
+    """
+    centre, radius = _centre(rng, size), float(np.exp(rng.uniform(np.log(0.05), np.log(0.3)))) * size
+    aspect = float(rng.uniform(0.5, 1.0))
+    turn, part = float(rng.uniform(0, 6.28)), float(rng.uniform(0.55, 0.9))
+    off = radius * float(rng.uniform(1 - part, 1.1 - 0.5 * part))
+    inner = (centre[0] + off * np.sin(turn), centre[1] + off * np.cos(turn))
+    outer = _polar(rng, size, centre, radius, aspect) < 1
+    return outer, _polar(rng, size, inner, radius * part, aspect) < 1
 
 
 def tube(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
@@ -219,5 +233,6 @@ _OBJECTS: tuple[Callable[[np.random.Generator, int], tuple[Mask, Mask | None]], 
     parts,
     pair,
     star,
+    crescent,
 )
-_OBJECT_ODDS = (0.32, 0.13, 0.13, 0.14, 0.09, 0.09, 0.10)
+_OBJECT_ODDS = (0.27, 0.12, 0.12, 0.13, 0.09, 0.08, 0.10, 0.09)

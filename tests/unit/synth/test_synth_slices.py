@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from scipy.ndimage import label
+from scipy.ndimage import center_of_mass, label
 
 from napari_sam_med.synth import abdomen_ct, random_slice
 from napari_sam_med.synth.noise import smooth_field
-from napari_sam_med.synth.shapes import pair
+from napari_sam_med.synth.shapes import crescent, pair
 
 
 def test_same_seed_same_slice():
@@ -104,3 +104,18 @@ def test_pairs_have_two_sides_of_about_the_same_size():
             sides.append(sizes.min() / sizes.max())
     assert len(sides) > 12
     assert np.median(sides) > 0.7
+
+
+def test_crescents_lie_beside_what_bounds_them():
+    beside = []
+    for seed in range(30):
+        mask, core = crescent(np.random.default_rng(seed), 128)
+        left = mask & ~core
+        if mask.sum() < 80:
+            continue
+        assert (mask & core).any()
+        assert left.any()
+        apart = np.subtract(center_of_mass(left), center_of_mass(mask & core))
+        beside.append(np.hypot(*apart) / np.sqrt(mask.sum()))
+    assert len(beside) > 10
+    assert np.median(beside) > 0.25  # a ring would be about 0
