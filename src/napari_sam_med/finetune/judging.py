@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,14 +10,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.finetune.data import sample_at
 from napari_sam_med.finetune.real import RealSlice
-from napari_sam_med.finetune.samples import centre_click, drawn_box, inner_click
+from napari_sam_med.finetune.samples import centre_click, drawn_box, inner_click, outer_box
 from napari_sam_med.models.builtin import BuiltinSegmenter
-from napari_sam_med.models.builtin_answers import again_pool, box_pools
+from napari_sam_med.models.builtin_answers import PREFERENCE, again_pool, box_pools
 from napari_sam_med.models.builtin_choice import Pool
 from napari_sam_med.models.builtin_look import Look
 from napari_sam_med.models.builtin_net import BuiltinNet, Judge
@@ -31,6 +34,8 @@ TEMPERATURE = 0.1
 EPOCHS, LEAST_STEPS, BATCH, RATE = 15, 200, 64, 3e-3
 OBJECTS, CLICKED = 8, 3
 """Objects a slice that are asked for with a box, and how many of them with a click too."""
+MOST_SHIFT = 3.0
+"""Largest shift of the judges' logits."""
 CLEAN_SHARE = 0.6
 """Share of the real slices that are not distorted: users' slices are not."""
 
@@ -66,6 +71,7 @@ def collect(
     real: Sequence[RealSlice] = (),
     real_share: float = 0.0,
     stop: Callable[[], bool] | None = None,
+    exact: bool = False,
 ) -> Iterator[list[Verdicts]]:
     """What the network answers on training slices, slice by slice: to boxes, clicks, and a correction of either.
 
@@ -76,18 +82,21 @@ def collect(
         See ``finetune.data.sample_at``.
     stop : callable, optional
         Asked before every slice.
+    exact : bool
+        Ask with tight boxes on other slices, none of the real ones distorted, for :func:`calibrate`.
     """
     model = BuiltinSegmenter(net, "0" * 64)
     for index in range(slices):
         if stop is not None and stop():
             return
-        sample = sample_at(index, seed + SEED, size, OBJECTS, real, real_share, CLEAN_SHARE)
-        rng = np.random.default_rng([seed + SEED, 1, index])
+        clean_share = 1.0 if exact else CLEAN_SHARE
+        sample = sample_at(index, seed + SEED + exact, size, OBJECTS, real, real_share, clean_share)
+        rng = np.random.default_rng([seed + SEED, 1 + exact, index])
         with torch.no_grad():
             look = Look(net, model.encode(sample.image), "cpu")
             found: list[Verdicts] = []
             for number, mask in enumerate(_different(sample.masks)):
-                found += _asked(look, mask, number < CLICKED, rng)
+                found += _asked(look, mask, number < CLICKED, rng, exact)
         yield [replace(each, source=sample.source) for each in found]
 
 
@@ -97,9 +106,9 @@ def _different(masks: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
 
 
 def _asked(
-    look: Look, mask: NDArray[np.bool_], clicked: bool, rng: np.random.Generator
+    look: Look, mask: NDArray[np.bool_], clicked: bool, rng: np.random.Generator, exact: bool
 ) -> Iterator[Verdicts]:
-    r0, c0, r1, c1 = (float(v) for v in drawn_box(rng, mask))
+    r0, c0, r1, c1 = (float(v) for v in (outer_box(mask) if exact else drawn_box(rng, mask)))
     prompts = [Prompt.from_box((r0 + 0.5, c0 + 0.5, r1 - 0.5, c1 - 0.5)).clipped(mask.shape)]
     if clicked:
         prompts.append(Prompt.from_points([_click(mask, rng)]))
@@ -180,19 +189,82 @@ def train_judge(judge: Judge, verdicts: Sequence[Verdicts], seed: int) -> float:
     return float(np.mean(errors)) if errors else float("nan")
 
 
+def calibrate(net: BuiltinNet, verdicts: Sequence[Verdicts], taught: Sequence[Verdicts]) -> dict[str, float]:
+    """Shift what both judges say until the answers they would give are as good, on average, as predicted.
+
+    Distorted slices and careless boxes make the judges modest about the others. Every case is judged by the members
+    that were kept from it, and all cases count the same.
+
+    Parameters
+    ----------
+    net : BuiltinNet
+        Its judges have been trained; the last bias of their members is changed.
+    verdicts : sequence of Verdicts
+        Of exact prompts, see :func:`collect`.
+    taught : sequence of Verdicts
+        What the judges were trained on.
+
+    Returns
+    -------
+    dict
+        The shift of the logits of each judge.
+    """
+    out = {}
+    for name, judge, boxed in (("box", net.box_judge, True), ("click", net.judge, False)):
+        away = _away([each.source for each in taught if each.boxed == boxed], len(judge.members))
+        said, true, cases = [], [], []
+        for each in verdicts:
+            if each.boxed != boxed or not each.ranked:
+                continue
+            for member in [k for k, part in enumerate(away) if each.source in part]:
+                scores = judge.one(member, each.facts)
+                best = int(scores.argmax())
+                if boxed and float(scores[best] - scores[0]) <= PREFERENCE:
+                    best = 0
+                said.append(float(scores[best]))
+                true.append(float(each.iou[best]))
+                cases.append(each.source)
+        out[name] = _shift(np.array(said), np.array(true), cases) if said else 0.0
+        judge.raise_logits(out[name])
+    return out
+
+
+def _shift(said: NDArray[np.float64], true: NDArray[np.float64], cases: list[str]) -> float:
+    """What to add to the logits of scores so that their mean over cases is that of the true IoU."""
+    counts = Counter(cases)
+    weight = np.array([1 / counts[case] for case in cases])
+    logits, wanted = logit(said.clip(1e-4, 1 - 1e-4)), float(np.average(true, weights=weight))
+
+    def missed(shift: float) -> float:
+        return float(np.average(expit(logits + shift), weights=weight)) - wanted
+
+    return (
+        float(brentq(missed, -MOST_SHIFT, MOST_SHIFT))
+        if missed(-MOST_SHIFT) < 0 < missed(MOST_SHIFT)
+        else 0.0
+    )
+
+
 def _shares(verdicts: Sequence[Verdicts], own: NDArray[np.int64], members: int) -> list[NDArray[np.int64]]:
     """Which of the prompts `own` each member learns from: all but those of a part of the cases.
 
     Cases with neighbouring names, which are often of one patient, are kept away together. Where there are fewer cases
     than members, each is kept from a part of the prompts instead.
     """
-    cases = sorted({verdicts[i].source for i in own} - {""})
-    if len(cases) < members:
+    away = _away([verdicts[i].source for i in own], members)
+    if not away:
         return [
             np.delete(own, np.s_[member::members]) if len(own) > members else own for member in range(members)
         ]
-    away = [set(part.tolist()) for part in np.array_split(np.array(cases), members)]
     return [np.array([i for i in own if verdicts[i].source not in part]) for part in away]
+
+
+def _away(sources: Sequence[str], members: int) -> list[set[str]]:
+    """The cases that each member is kept from; none where there are fewer cases than members."""
+    cases = sorted(set(sources) - {""})
+    if len(cases) < members:
+        return []
+    return [set(part.tolist()) for part in np.array_split(np.array(cases), members)]
 
 
 def _loss(judge: Judge, member: int, batch: Sequence[Verdicts]) -> Tensor:

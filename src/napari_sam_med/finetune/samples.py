@@ -164,11 +164,16 @@ def _scattered(mask: NDArray[np.bool_]) -> bool:
     return bool(n > 1 and np.bincount(pieces.ravel())[1:].max() < 0.8 * np.count_nonzero(mask))
 
 
-def drawn_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """A box as users draw it: tight, loose by up to 20 %, a little off on each edge, or far too large; outer edges."""
+def outer_box(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The tight box of a mask that is not empty; outer edges."""
     tight = tight_box(mask)
     assert tight is not None
-    box = np.array(tight, np.float32) + np.array([-0.5, -0.5, 0.5, 0.5], np.float32)
+    return np.array(tight, np.float32) + np.array([-0.5, -0.5, 0.5, 0.5], np.float32)
+
+
+def drawn_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A box as users draw it: tight, loose by up to 20 %, a little off on each edge, or far too large; outer edges."""
+    box = outer_box(mask)
     height, width = box[2] - box[0], box[3] - box[1]
     sides = np.array([height, width, height, width], np.float32)
     style = rng.random()

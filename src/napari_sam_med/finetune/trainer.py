@@ -21,7 +21,7 @@ from napari_sam_med.finetune.checkpoint import load_checkpoint, save_checkpoint
 from napari_sam_med.finetune.config import TrainConfig
 from napari_sam_med.finetune.curves import draw_curves
 from napari_sam_med.finetune.data import SampleStream, sample_at
-from napari_sam_med.finetune.judging import Verdicts, collect, train_judges
+from napari_sam_med.finetune.judging import Verdicts, calibrate, collect, train_judges
 from napari_sam_med.finetune.passes import Batch, collate, two_looks
 from napari_sam_med.finetune.real import RealSlice, load_real_slices, sample_cases
 from napari_sam_med.finetune.samples import Sample
@@ -135,14 +135,23 @@ def _judge(
         if number % LOG_EVERY == 0:
             figures = {"judged slices": float(number)}
             yield Progress(config.steps, config.steps, time.monotonic() - began, figures)
+    exact = [
+        each
+        for some in collect(
+            net, config.judge_slices // 6, config.seed, config.size, real, config.real_share, stop, exact=True
+        )
+        for each in some
+    ]
     if stop is not None and stop():
         return
     errors = train_judges(net, verdicts, config.seed)
+    shifts = calibrate(net, exact, verdicts)
     run.judged = True
     _save(out, run)
     figures = {
         "judged answers": float(len(verdicts)),
         **{f"error of predicted IoU, {name}": error for name, error in errors.items()},
+        **{f"shift of the logits, {name}": shift for name, shift in shifts.items()},
     }
     _append(out / "judge.csv", tuple(figures), figures)
     yield Progress(config.steps, config.steps, time.monotonic() - began, figures, figures)

@@ -255,6 +255,13 @@ class Judge(nn.Module):
         predicted: Tensor = torch.sigmoid(self.members[member](x))[..., 0]
         return predicted
 
+    @torch.no_grad()
+    def raise_logits(self, by: float) -> None:
+        """Add to what every member says, in logits; it becomes a part of the weights."""
+        for last in (member[-1] for member in self.members if isinstance(member, nn.Sequential)):
+            assert isinstance(last, nn.Linear)
+            last.bias.add_(by)
+
 
 class BuiltinNet(nn.Module):
     """Encoder, decoder and judges with their configuration: one for boxes, one for clicks and corrections."""
