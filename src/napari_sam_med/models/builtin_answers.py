@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import label
+from scipy.ndimage import distance_transform_edt, label
 from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
@@ -24,6 +24,8 @@ LOOSE = 0.65
 """IoU of the network's own box and the drawn one below which the drawn one is loose."""
 SAME = 0.9
 """IoU above which two answers to a box are one."""
+CORRECTED, LEAST_CORRECTED = 4.0, 2.0
+"""How far from a click an answer to a box is corrected, in its distances from the outline; at least, in cells."""
 TOGETHER = 16
 """Prompts decoded in one batch."""
 
@@ -117,15 +119,21 @@ def again_pool(look: Look, prompt: Prompt) -> Pool:
     output = look.decode(roi, grid, box, clicks, known)
     order = torch.argsort(output.iou[0], descending=True, stable=True)
     logits = output.logits[0, order]
-    logits = torch.cat([_merged(known[0, 0], logits[0], roi[0], clicks[0])[None], logits])
+    logits = torch.cat(
+        [_merged(known[0, 0], logits[0], roi[0], clicks[0], prompt.box is not None)[None], logits]
+    )
     roi = roi.expand(len(logits), -1)
     own = own_box(logits > 0, roi)[0] if prompt.box is None else box.expand(len(logits), -1)
     told = told_around(look, logits, roi, own, clicks.expand(len(logits), -1, -1))
     return compared(look, list(zip(logits, roi, strict=True)), told, own, (box[0], clicks[0]))
 
 
-def _merged(known: Tensor, logits: Tensor, roi: Tensor, clicks: Tensor) -> Tensor:
-    """The earlier answer (R, R), changed as new logits say where the change holds the last click; else all new."""
+def _merged(known: Tensor, logits: Tensor, roi: Tensor, clicks: Tensor, close: bool = False) -> Tensor:
+    """The earlier answer (R, R), changed as new logits say where the change holds the last click; else all new.
+
+    `close` keeps the change within a few times the click's distance from the earlier outline, as people click in the
+    middle of an error: for answers to boxes, which need no more. A click alone may have been answered with anything.
+    """
     used = clicks[clicks[:, 2] != 0]
     changed = ((known > 0.5) != (logits > 0)).cpu().numpy()
     if not len(used) or not changed.any():
@@ -135,8 +143,13 @@ def _merged(known: Tensor, logits: Tensor, roi: Tensor, clicks: Tensor) -> Tenso
     pieces, _ = label(changed, np.ones((3, 3)))
     if pieces[row, col] == 0:
         return logits
-    here = torch.from_numpy(pieces == pieces[row, col]).to(logits.device)
-    return torch.where(here, logits, torch.logit(known, 1e-4))
+    piece = pieces == pieces[row, col]
+    if close:
+        wrong = (known > 0.5).cpu().numpy() == (float(used[-1, 2]) < 0)
+        depth = distance_transform_edt(np.pad(wrong, 1, constant_values=True))[row + 1, col + 1]
+        rows, cols = np.indices(piece.shape)
+        piece &= np.hypot(rows - row, cols - col) <= max(CORRECTED * depth, LEAST_CORRECTED)
+    return torch.where(torch.from_numpy(piece).to(logits.device), logits, torch.logit(known, 1e-4))
 
 
 def _square(prev: Tensor) -> Tensor:

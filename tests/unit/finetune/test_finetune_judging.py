@@ -1,9 +1,11 @@
 """The judge learns from the network's own answers what a good one looks like."""
 
 import numpy as np
+import pytest
 import torch
 
-from napari_sam_med.finetune.judging import Verdicts, _shares, collect, train_judges
+from napari_sam_med.finetune import judging
+from napari_sam_med.finetune.judging import Verdicts, _shares, calibrate, collect, train_judges
 from napari_sam_med.models.builtin_facts import BOX_FACTS, N_FACTS
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 
@@ -52,3 +54,56 @@ def test_each_member_of_the_judge_is_kept_from_other_cases():
     assert {len(set(share)) for share in few} <= {51, 52}
     assert len({tuple(share) for share in few}) == 7
     assert all(len(share) == 3 for share in _shares(verdicts, np.arange(3), 7))
+
+
+def test_exact_prompts_have_tight_boxes_only(monkeypatch):
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).eval().requires_grad_(False)
+    monkeypatch.delattr(judging, "drawn_box")  # boxes that are off in some way
+    assert any(v.boxed for each in collect(net, 1, 3, 64, exact=True) for v in each)
+    with pytest.raises(NameError):
+        list(collect(net, 1, 3, 64))
+
+
+def still(net: BuiltinNet) -> BuiltinNet:
+    """Judges that say .5 of everything."""
+    for judge in (net.box_judge, net.judge):
+        for parameter in judge.parameters():
+            torch.nn.init.zeros_(parameter)
+    return net.requires_grad_(False)
+
+
+def test_judges_are_shifted_to_what_exact_answers_are_worth():
+    worth = {"a": 0.9, "b": 0.9, "c": 0.9, "d": 0.9, "e": 0.4}
+    verdicts = [
+        Verdicts(torch.zeros(3, N_FACTS), torch.full((3,), v if boxed else v / 3), True, boxed, source=case)
+        for case, v in worth.items()
+        for boxed in (True, False)
+        for _ in range(1 if case == "e" else 7)  # every case counts the same
+    ]
+    corrections = [Verdicts(torch.zeros(3, N_FACTS), torch.zeros(3), False, source="a")] * 50
+    net = still(BuiltinNet(SMALL))
+    shifts = calibrate(net, [*verdicts, *corrections], verdicts)
+    facts = torch.zeros(1, N_FACTS)
+    assert float(net.box_judge(facts)) == pytest.approx(0.8, abs=1e-3)
+    assert float(net.judge(facts)) == pytest.approx(0.8 / 3, abs=1e-3)
+    assert shifts["box"] > 0 > shifts["click"]
+
+
+def test_a_case_is_judged_by_members_that_have_not_seen_it():
+    verdicts = [
+        Verdicts(torch.zeros(1, N_FACTS), torch.full((1,), 0.5), True, boxed, source=case)
+        for case in "abcde"
+        for boxed in (True, False)
+    ]
+    net = still(BuiltinNet(SMALL))
+    with torch.no_grad():
+        net.judge.members[0][-1].bias.fill_(-2.0)  # kept from case a alone
+    only_a = [v for v in verdicts if v.source == "a"]
+    assert calibrate(net, only_a, verdicts)["click"] == pytest.approx(2.0, abs=1e-3)
+
+
+def test_too_few_cases_shift_nothing():
+    verdicts = [Verdicts(torch.zeros(1, N_FACTS), torch.ones(1), True, source="a")]
+    net = still(BuiltinNet(SMALL))
+    assert calibrate(net, verdicts, verdicts) == {"box": 0.0, "click": 0.0}
