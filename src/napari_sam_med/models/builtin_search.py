@@ -116,7 +116,7 @@ def strewn(box: Tensor, clicks: Tensor) -> Tensor:
     Somebody who gives several positive clicks strews them over the object: five clicks on a vessel do not mean the
     body, although it holds them. Of n clicks laid evenly along a side, the chance that they span no more than the part
     r of it is n r^(n-1) - (n-1) r^n; the factor is a low power of the product over both sides, so that clicks that only
-    keep to the middle cost little.
+    keep to the middle cost little. The answer they suit best keeps its score.
     """
     positive = clicks[clicks[:, 2] > 0, :2]
     n = len(positive)
@@ -125,7 +125,8 @@ def strewn(box: Tensor, clicks: Tensor) -> Tensor:
     span = positive.amax(0) - positive.amin(0) + 1
     part = (span / (box[:, 2:] - box[:, :2]).clamp_min(1.0)).clamp(max=1.0)
     chance = (n * part ** (n - 1) - (n - 1) * part**n).prod(1)
-    return chance.clamp(LEAST_CHANCE, 1.0) ** STREWN
+    factor = chance.clamp(LEAST_CHANCE, 1.0) ** STREWN
+    return factor / factor.max()
 
 
 def own_box(mask: Tensor, roi: Tensor) -> tuple[Tensor, Tensor]:
