@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import distance_transform_edt, label
+from scipy.ndimage import label
 from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
@@ -20,12 +20,10 @@ from napari_sam_med.models.builtin_search import compared, own_box, search, sear
 
 PREFERENCE = 0.05
 """By how much another answer to a box must be believed in more than the consensus to come before it."""
-LOOSE = 0.65
-"""IoU of the network's own box and the drawn one below which the drawn one is loose."""
+LOOSE, UNSURE = 0.65, 0.75
+"""IoU of the network's own box and the drawn one below which the drawn one is loose, and may be."""
 SAME = 0.9
 """IoU above which two answers to a box are one."""
-CORRECTED, LEAST_CORRECTED = 4.0, 2.0
-"""How far from a click an answer to a box is corrected, in its distances from the outline; at least, in cells."""
 TOGETHER = 16
 """Prompts decoded in one batch."""
 
@@ -35,7 +33,7 @@ def boxes(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
 
     The consensus comes first, unless the judge clearly prefers another answer. Where the network's mask stays far
     inside the box, the box is loose: neither its greys nor what fills it best counts then, and the network's word
-    stands.
+    stands. Where the box may be loose, the consensus stays first: what fills the box best may lie around the object.
     """
     return [best_apart(look.net.box_judge, pool, SAME, PREFERENCE) for pool in box_pools(look, prompts)]
 
@@ -53,13 +51,13 @@ def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
     answers = look.answer(roi, maps).logits
     both = believed(answers)
     own, there = box_of_mask(both[:, 0] > 0.5, roi)
-    loose = [bool(there[k]) and float(box_iou(torch.stack([own[k], box[k]]))[0, 1]) < LOOSE for k in range(n)]
-    first = consensus(both, maps, ~torch.tensor(loose, device=look.device))
+    fit = [float(box_iou(torch.stack([own[k], box[k]]))[0, 1]) if there[k] else 1.0 for k in range(n)]
+    first = consensus(both, maps, torch.tensor(fit, device=look.device) >= LOOSE)
     inside = maps[:, BOX_CHANNEL, None] > 0
     sides = torch.where(inside, STEEP * maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]], FAR_OUTSIDE)
     logits = torch.cat([first, answers, without_holes(sides)], 1)
     pools = [_box_pool(look, (box[k], clicks[k]), logits[k], roi[k], maps[k]) for k in range(n)]
-    return [pool._replace(firm=firm) for pool, firm in zip(pools, loose, strict=True)]
+    return [pool._replace(firm=each < UNSURE) for pool, each in zip(pools, fit, strict=True)]
 
 
 def _box_pool(look: Look, prompt: tuple[Tensor, Tensor], logits: Tensor, roi: Tensor, maps: Tensor) -> Pool:
@@ -119,21 +117,15 @@ def again_pool(look: Look, prompt: Prompt) -> Pool:
     output = look.decode(roi, grid, box, clicks, known)
     order = torch.argsort(output.iou[0], descending=True, stable=True)
     logits = output.logits[0, order]
-    logits = torch.cat(
-        [_merged(known[0, 0], logits[0], roi[0], clicks[0], prompt.box is not None)[None], logits]
-    )
+    logits = torch.cat([_merged(known[0, 0], logits[0], roi[0], clicks[0])[None], logits])
     roi = roi.expand(len(logits), -1)
     own = own_box(logits > 0, roi)[0] if prompt.box is None else box.expand(len(logits), -1)
     told = told_around(look, logits, roi, own, clicks.expand(len(logits), -1, -1))
     return compared(look, list(zip(logits, roi, strict=True)), told, own, (box[0], clicks[0]))
 
 
-def _merged(known: Tensor, logits: Tensor, roi: Tensor, clicks: Tensor, close: bool = False) -> Tensor:
-    """The earlier answer (R, R), changed as new logits say where the change holds the last click; else all new.
-
-    `close` keeps the change within a few times the click's distance from the earlier outline, as people click in the
-    middle of an error: for answers to boxes, which need no more. A click alone may have been answered with anything.
-    """
+def _merged(known: Tensor, logits: Tensor, roi: Tensor, clicks: Tensor) -> Tensor:
+    """The earlier answer (R, R), changed as new logits say where the change holds the last click; else all new."""
     used = clicks[clicks[:, 2] != 0]
     changed = ((known > 0.5) != (logits > 0)).cpu().numpy()
     if not len(used) or not changed.any():
@@ -143,13 +135,8 @@ def _merged(known: Tensor, logits: Tensor, roi: Tensor, clicks: Tensor, close: b
     pieces, _ = label(changed, np.ones((3, 3)))
     if pieces[row, col] == 0:
         return logits
-    piece = pieces == pieces[row, col]
-    if close:
-        wrong = (known > 0.5).cpu().numpy() == (float(used[-1, 2]) < 0)
-        depth = distance_transform_edt(np.pad(wrong, 1, constant_values=True))[row + 1, col + 1]
-        rows, cols = np.indices(piece.shape)
-        piece &= np.hypot(rows - row, cols - col) <= max(CORRECTED * depth, LEAST_CORRECTED)
-    return torch.where(torch.from_numpy(piece).to(logits.device), logits, torch.logit(known, 1e-4))
+    here = torch.from_numpy(pieces == pieces[row, col]).to(logits.device)
+    return torch.where(here, logits, torch.logit(known, 1e-4))
 
 
 def _square(prev: Tensor) -> Tensor:

@@ -98,43 +98,6 @@ def test_a_correction_may_leave_the_rest_of_the_answer_as_it_is():
     assert torch.equal(_merged(known, new, roi, torch.zeros(1, 3)), new)
 
 
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_a_correction_in_a_box_ends_a_few_times_its_depth_from_the_click(sign):
-    known, new = torch.full((40, 40), 0.9), torch.full((40, 40), 4.0)
-    known[:, 6:] = 0.1
-    new[10:13, 6:] = 4.0
-    new[13:, 6:] = new[:10, 6:] = -4.0
-    if sign < 0:
-        known, new = 1 - known, -new
-    roi = torch.tensor([19.5, 19.5, 20.0, 20.0])
-    click = torch.tensor([[11.0, 7.0, sign]])
-    assert torch.equal(_merged(known, new, roi, click) > 0, new > 0)  # after a click alone it may be anything
-    changed = (_merged(known, new, roi, click, close=True) > 0) != (known > 0.5)
-    columns = changed.any(0).nonzero().flatten().tolist()
-    assert columns == list(range(6, 16))  # two cells from the outline, so eight from the click
-    assert changed.any(1).nonzero().flatten().tolist() == [10, 11, 12]
-
-
-def test_only_corrections_of_a_box_are_kept_close(monkeypatch):
-    torch.manual_seed(0)
-    net = BuiltinNet(SMALL).eval().requires_grad_(False)
-    image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
-    look = Look(net, BuiltinSegmenter(net, "0" * 64).encode(image), "cpu")
-    earlier, told = np.full((256, 256), -4.0), []
-
-    def spy(*given):
-        told.append(given[-1])
-        return _merged(*given)
-
-    monkeypatch.setattr("napari_sam_med.models.builtin_answers._merged", spy)
-    for prompt in (
-        Prompt.from_box((18, 18, 42, 42)).with_points([[30, 30]], [1]),
-        Prompt.from_points([[30, 30]]),
-    ):
-        again_pool(look, prompt.with_logits(earlier))
-    assert told == [True, False]
-
-
 def test_the_judge_decides_whether_a_correction_stays_local(monkeypatch):
     torch.manual_seed(0)
     net = BuiltinNet(SMALL).eval().requires_grad_(False)
@@ -161,10 +124,16 @@ def test_the_greys_of_a_loose_box_do_not_count(monkeypatch):
     image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
     look = Look(net, BuiltinSegmenter(net, "0" * 64).encode(image), "cpu")
     pools = {}
+    answers = "napari_sam_med.models.builtin_answers."
     for limit, loose in ((0.0, False), (2.0, True)):  # no box is loose, every box is
-        monkeypatch.setattr("napari_sam_med.models.builtin_answers.LOOSE", limit)
+        monkeypatch.setattr(answers + "LOOSE", limit)
+        monkeypatch.setattr(answers + "UNSURE", limit)
         (pools[loose],) = box_pools(look, [Prompt.from_box((18, 18, 42, 42))])
         assert pools[loose].firm == loose
+    monkeypatch.setattr(answers + "LOOSE", 0.0)  # every box may be: the greys count, but do not come first
+    (unsure,) = box_pools(look, [Prompt.from_box((18, 18, 42, 42))])
+    assert unsure.firm
+    assert torch.equal(unsure.found[0][0], pools[False].found[0][0])
     same = [torch.equal(a[0], b[0]) for a, b in zip(pools[False].found, pools[True].found, strict=True)]
     assert same == [False, *[True] * 5]
 
