@@ -149,7 +149,8 @@ def test_boxes_have_a_judge_of_their_own(monkeypatch):
     favourite = torch.tensor([0.2, 0.1, 0.1, 0.1, 0.9, 0.1])
     monkeypatch.setattr(net.box_judge, "forward", lambda facts: favourite)
     monkeypatch.setattr(net.judge, "forward", lambda facts: pytest.fail("the judge of clicks was asked"))
-    monkeypatch.setattr("napari_sam_med.models.builtin_answers.LOOSE", 0.0)
+    for limit in ("LOOSE", "UNSURE"):
+        monkeypatch.setattr(f"napari_sam_med.models.builtin_answers.{limit}", 0.0)
     prompt = Prompt.from_box((18, 18, 42, 42))
     (answers,), (pool,) = boxes(look, [prompt]), box_pools(look, [prompt])
     assert float(answers[0][1]) == pytest.approx(0.9)
