@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin_choice import Pool, best_apart, box_iou, first_apart, pooled
-from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts
+from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts, mask_iou
 from napari_sam_med.models.builtin_look import FAR_OUTSIDE, STEEP, Found, Look, believed, consensus
 from napari_sam_med.models.builtin_net import BOX_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL
 from napari_sam_med.models.builtin_roi import box_of_mask, roi_of_image, roi_of_mask, roi_points, sample_map
@@ -22,6 +22,8 @@ PREFERENCE = 0.05
 """By how much another answer to a box must be believed in more than the consensus to come before it."""
 LOOSE, UNSURE = 0.65, 0.75
 """IoU of the network's own box and the drawn one below which the drawn one is loose, and may be."""
+CONTRARY = 0.2
+"""IoU with the network's own mask below which an answer contradicts it."""
 SAME = 0.9
 """IoU above which two answers to a box are one."""
 TOGETHER = 16
@@ -33,7 +35,7 @@ def boxes(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
 
     The consensus comes first, unless the judge clearly prefers another answer. Where the network's mask stays far
     inside the box, the box is loose: neither its greys nor what fills it best counts then, and the network's word
-    stands. Where the box may be loose, the consensus stays first: what fills the box best may lie around the object.
+    stands. Where the box may be loose, what contradicts the network does not come first: it may lie around the object.
     """
     return [best_apart(look.net.box_judge, pool, SAME, PREFERENCE) for pool in box_pools(look, prompts)]
 
@@ -57,7 +59,16 @@ def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
     sides = torch.where(inside, STEEP * maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]], FAR_OUTSIDE)
     logits = torch.cat([first, answers, without_holes(sides)], 1)
     pools = [_box_pool(look, (box[k], clicks[k]), logits[k], roi[k], maps[k]) for k in range(n)]
-    return [pool._replace(firm=each < UNSURE) for pool, each in zip(pools, fit, strict=True)]
+    return [
+        pool._replace(behind=_behind(logits[k] > 0, both[k] > 0.5, fit[k])) for k, pool in enumerate(pools)
+    ]
+
+
+def _behind(masks: Tensor, own: Tensor, fit: float) -> Tensor:
+    """Which of the masks (K, R, R) may not come before the consensus, by the network's mask (1, R, R) and its fit."""
+    if fit < LOOSE:
+        return torch.ones(len(masks), dtype=torch.bool, device=masks.device)
+    return (mask_iou(torch.cat([own, masks]))[0, 1:] < CONTRARY) & (fit < UNSURE)
 
 
 def _box_pool(look: Look, prompt: tuple[Tensor, Tensor], logits: Tensor, roi: Tensor, maps: Tensor) -> Pool:

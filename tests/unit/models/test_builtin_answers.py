@@ -7,6 +7,7 @@ import torch
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin import BuiltinSegmenter
 from napari_sam_med.models.builtin_answers import (
+    CONTRARY,
     PREFERENCE,
     SAME,
     _merged,
@@ -18,7 +19,8 @@ from napari_sam_med.models.builtin_answers import (
 )
 from napari_sam_med.models.builtin_choice import BEHIND, Pool, best_apart, follows
 from napari_sam_med.models.builtin_facts import N_FACTS
-from napari_sam_med.models.builtin_look import Look
+from napari_sam_med.models.builtin_judge import mask_iou
+from napari_sam_med.models.builtin_look import Look, believed
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 from napari_sam_med.models.builtin_proposals import standing_out
 from napari_sam_med.models.builtin_search import STREWN, click_pools, strewn, with_clicks
@@ -56,8 +58,11 @@ def test_the_consensus_gives_way_only_to_an_answer_that_is_clearly_better():
 
 
 def test_the_networks_own_answer_to_a_loose_box_stays_first():
-    pool = pool_of(square(0, 10), square(4, 16), square(10, 24))._replace(firm=True)
-    assert given(pool, [0.2, 0.9, 0.3])[0] == (0, 0.2)
+    pool = pool_of(square(0, 10), square(4, 16), square(10, 24))
+    assert given(pool._replace(behind=torch.tensor([True] * 3)), [0.2, 0.9, 0.3])[0] == (0, 0.2)
+    some = pool._replace(behind=torch.tensor([False, True, False]))
+    assert [k for k, _ in given(some, [0.2, 0.9, 0.3])] == [2, 1, 0]
+    assert [k for k, _ in given(some, [0.2, 0.9, 0.3], prefer=0.2)] == [0, 1, 2]
 
 
 def test_a_consensus_against_the_clicks_gives_way_at_once():
@@ -129,11 +134,14 @@ def test_the_greys_of_a_loose_box_do_not_count(monkeypatch):
         monkeypatch.setattr(answers + "LOOSE", limit)
         monkeypatch.setattr(answers + "UNSURE", limit)
         (pools[loose],) = box_pools(look, [Prompt.from_box((18, 18, 42, 42))])
-        assert pools[loose].firm == loose
+        assert bool(pools[loose].behind.all()) == loose
     monkeypatch.setattr(answers + "LOOSE", 0.0)  # every box may be: the greys count, but do not come first
     (unsure,) = box_pools(look, [Prompt.from_box((18, 18, 42, 42))])
-    assert unsure.firm
     assert torch.equal(unsure.found[0][0], pools[False].found[0][0])
+    own = believed(torch.stack([v for v, _ in unsure.found[1:4]])[None])[0] > 0.5
+    overlap = mask_iou(torch.cat([own, torch.stack([v > 0 for v, _ in unsure.found])]))[0, 1:]
+    assert torch.equal(unsure.behind, overlap < CONTRARY)
+    assert 0 < int(unsure.behind.sum()) < 6
     same = [torch.equal(a[0], b[0]) for a, b in zip(pools[False].found, pools[True].found, strict=True)]
     assert same == [False, *[True] * 5]
 
