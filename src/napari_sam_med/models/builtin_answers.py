@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin_choice import Pool, best_apart, box_iou, first_apart, pooled
-from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts, mask_iou
+from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts
 from napari_sam_med.models.builtin_look import FAR_OUTSIDE, STEEP, Found, Look, believed, consensus
 from napari_sam_med.models.builtin_net import BOX_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL
 from napari_sam_med.models.builtin_roi import box_of_mask, roi_of_image, roi_of_mask, roi_points, sample_map
@@ -20,10 +20,8 @@ from napari_sam_med.models.builtin_search import compared, own_box, search, sear
 
 PREFERENCE = 0.05
 """By how much another answer to a box must be believed in more than the consensus to come before it."""
-LOOSE, UNSURE = 0.65, 0.75
-"""IoU of the network's own box and the drawn one below which the drawn one is loose, and may be."""
-CONTRARY = 0.2
-"""IoU with the network's own mask below which an answer contradicts it."""
+LOOSE = 0.65
+"""IoU of the network's own box and the drawn one below which the drawn one is loose."""
 SAME = 0.9
 """IoU above which two answers to a box are one."""
 TOGETHER = 16
@@ -35,7 +33,7 @@ def boxes(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
 
     The consensus comes first, unless the judge clearly prefers another answer. Where the network's mask stays far
     inside the box, the box is loose: neither its greys nor what fills it best counts then, and the network's word
-    stands. Where the box may be loose, what contradicts the network does not come first: it may lie around the object.
+    stands.
     """
     return [best_apart(look.net.box_judge, pool, SAME, PREFERENCE) for pool in box_pools(look, prompts)]
 
@@ -53,22 +51,13 @@ def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
     answers = look.answer(roi, maps).logits
     both = believed(answers)
     own, there = box_of_mask(both[:, 0] > 0.5, roi)
-    fit = [float(box_iou(torch.stack([own[k], box[k]]))[0, 1]) if there[k] else 1.0 for k in range(n)]
-    first = consensus(both, maps, torch.tensor(fit, device=look.device) >= LOOSE)
+    loose = [bool(there[k]) and float(box_iou(torch.stack([own[k], box[k]]))[0, 1]) < LOOSE for k in range(n)]
+    first = consensus(both, maps, ~torch.tensor(loose, device=look.device))
     inside = maps[:, BOX_CHANNEL, None] > 0
     sides = torch.where(inside, STEEP * maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]], FAR_OUTSIDE)
     logits = torch.cat([first, answers, without_holes(sides)], 1)
     pools = [_box_pool(look, (box[k], clicks[k]), logits[k], roi[k], maps[k]) for k in range(n)]
-    return [
-        pool._replace(behind=_behind(logits[k] > 0, both[k] > 0.5, fit[k])) for k, pool in enumerate(pools)
-    ]
-
-
-def _behind(masks: Tensor, own: Tensor, fit: float) -> Tensor:
-    """Which of the masks (K, R, R) may not come before the consensus, by the network's mask (1, R, R) and its fit."""
-    if fit < LOOSE:
-        return torch.ones(len(masks), dtype=torch.bool, device=masks.device)
-    return (mask_iou(torch.cat([own, masks]))[0, 1:] < CONTRARY) & (fit < UNSURE)
+    return [pool._replace(firm=firm) for pool, firm in zip(pools, loose, strict=True)]
 
 
 def _box_pool(look: Look, prompt: tuple[Tensor, Tensor], logits: Tensor, roi: Tensor, maps: Tensor) -> Pool:

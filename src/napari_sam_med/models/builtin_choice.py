@@ -28,8 +28,8 @@ class Pool(NamedTuple):
 
     Less than 1 where several clicks lie close together in it.
     """
-    behind: Tensor | None = None
-    """(K,), bool, which answers stay behind the first one unless that is against the clicks; None for none."""
+    firm: bool = False
+    """Whether the first answer stays first unless it is against the clicks."""
 
     def scores(self, judge: Judge) -> Tensor:
         """Predicted IoU (K,), less for answers that suit the clicks badly; 0 for those against them."""
@@ -89,15 +89,13 @@ def follows(masks: Tensor, clicks: Tensor) -> Tensor:
 def best_apart(judge: Judge, pool: Pool, most: float, prefer: float = 0.0) -> list[Found]:
     """The answer the judge believes in most, and the next two that overlap those before by no more than `most`.
 
-    The first of the pool is kept in front unless one that may come before it is believed in by more than `prefer`
-    above it.
+    The first of the pool is kept in front unless another one is believed in by more than `prefer` above it.
     """
     scores = pool.scores(judge)
     order = by_score(scores)
-    if bool(pool.follows[0]):
-        front = next(k for k in order if k == 0 or pool.behind is None or not pool.behind[k])
-        front = front if float(scores[front] - scores[0]) > prefer else 0
-        order = [front, *(k for k in order if k != front)]
+    kept = pool.firm or float(scores[order[0]] - scores[0]) <= prefer
+    if kept and bool(pool.follows[0]):
+        order = [0, *(k for k in order if k != 0)]
     return first_apart(pool, order, scores, most)
 
 
