@@ -20,7 +20,7 @@ from napari_sam_med.finetune.real import RealSlice
 from napari_sam_med.finetune.samples import centre_click, drawn_box, inner_click, outer_box
 from napari_sam_med.models.builtin import BuiltinSegmenter
 from napari_sam_med.models.builtin_answers import PREFERENCE, again_pool, box_pools
-from napari_sam_med.models.builtin_choice import Pool
+from napari_sam_med.models.builtin_choice import Pool, preferred
 from napari_sam_med.models.builtin_look import Look
 from napari_sam_med.models.builtin_net import BuiltinNet, Judge
 from napari_sam_med.models.builtin_search import click_pools
@@ -218,9 +218,7 @@ def calibrate(net: BuiltinNet, verdicts: Sequence[Verdicts], taught: Sequence[Ve
                 continue
             for member in [k for k, part in enumerate(away) if each.source in part]:
                 scores = judge.one(member, each.facts)
-                best = int(scores.argmax())
-                if boxed and float(scores[best] - scores[0]) <= PREFERENCE:
-                    best = 0
+                best = preferred(scores, PREFERENCE if boxed else 0.0)
                 said.append(float(scores[best]))
                 true.append(float(each.iou[best]))
                 cases.append(each.source)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import label
+from scipy.ndimage import binary_fill_holes, generate_binary_structure, label
 from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
@@ -24,6 +24,8 @@ LOOSE = 0.65
 """IoU of the network's own box and the drawn one below which the drawn one is loose."""
 SAME = 0.9
 """IoU above which two answers to a box are one."""
+IN_PLANE = generate_binary_structure(2, 1)[None, None]
+"""Neighbours of a cell in its own map of a stack (P, C, R, R)."""
 TOGETHER = 16
 """Prompts decoded in one batch."""
 
@@ -78,13 +80,9 @@ def without_holes(logits: Tensor) -> Tensor:
 
     A head's bright and dark parts are a head; as a ring of its own it is among the network's answers.
     """
-    off = (logits <= 0).cpu().numpy()
-    holes = np.zeros_like(off)
-    for place in np.ndindex(off.shape[:2]):
-        pieces, n = label(off[place])
-        rim = np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]])
-        holes[place] = off[place] & ~np.isin(np.arange(n + 1), rim)[pieces]
-    return torch.where(torch.from_numpy(holes).to(logits.device), logits.abs() + 1e-3, logits)
+    masks = logits > 0
+    filled = torch.from_numpy(binary_fill_holes(masks.cpu().numpy(), IN_PLANE)).to(logits.device)
+    return torch.where(filled & ~masks, logits.abs() + 1e-3, logits)
 
 
 def again(look: Look, prompts: list[Prompt]) -> list[list[Found]]:

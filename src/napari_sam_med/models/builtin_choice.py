@@ -93,10 +93,16 @@ def best_apart(judge: Judge, pool: Pool, most: float, prefer: float = 0.0) -> li
     """
     scores = pool.scores(judge)
     order = by_score(scores)
-    kept = pool.firm or float(scores[order[0]] - scores[0]) <= prefer
-    if kept and bool(pool.follows[0]):
-        order = [0, *(k for k in order if k != 0)]
+    if bool(pool.follows[0]):
+        front = 0 if pool.firm else preferred(scores, prefer)
+        order = [front, *(k for k in order if k != front)]
     return first_apart(pool, order, scores, most)
+
+
+def preferred(scores: Tensor, prefer: float) -> int:
+    """Place of the highest of scores (K,), where it is more than `prefer` above the first one; else 0."""
+    best = by_score(scores)[0]
+    return best if float(scores[best] - scores[0]) > prefer else 0
 
 
 def first_apart(pool: Pool, order: list[int], scores: Tensor, most: float) -> list[Found]:
