@@ -14,8 +14,8 @@ from napari_sam_med.finetune.samples import Sample, make_sample
 from napari_sam_med.finetune.targets import grey_regions
 from napari_sam_med.synth import random_slice
 
-REGION_SHARE = 0.15
-"""Share of the real slices whose objects are regions of similar grey."""
+REGION_SHARE = 0.3
+"""Share of the labelled real slices whose objects are regions of similar grey all the same."""
 
 
 def sample_at(
@@ -29,7 +29,7 @@ def sample_at(
 ) -> Sample:
     """The sample number `index` of the stream with this seed; the same numbers give the same sample.
 
-    In some of the real slices the objects are regions of similar grey instead of the labelled ones. A `clean_share` of
+    In some of the real slices, and in those without labels, the objects are regions of similar grey. A `clean_share` of
     the real slices is not distorted.
     """
     rng = np.random.default_rng([seed, index])
@@ -39,7 +39,7 @@ def sample_at(
             chosen = real[int(rng.integers(len(real)))]
             source = chosen.group
             image, labels = augment(rng, chosen, size, clean_share)
-            if rng.random() < REGION_SHARE:
+            if rng.random() < REGION_SHARE or not chosen.labels.any():
                 labels, unite = grey_regions(rng, image), False
         else:
             image, labels = random_slice(rng, size)

@@ -17,6 +17,8 @@ from napari_sam_med.core.volume import Volume
 
 log = logging.getLogger(__name__)
 MIN_LABELLED = 30
+LEAST_SIDE = 48
+"""Pixels on the shorter side of a slice without labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,7 @@ class RealSlice:
     values : ndarray, shape (rows, cols), float32
         Voxels as read, on square pixels.
     labels : ndarray, shape (rows, cols), int32
+        All 0 where the case has no labels.
     limits : tuple of float
         0.5 and 99.5 percentiles of the whole volume.
     is_ct : bool
@@ -65,14 +68,22 @@ def train_rows(pairs: Path) -> list[dict[str, str]]:
 
 
 def load_real_slices(pairs: Path) -> list[list[RealSlice]]:
-    """Labelled slices of all planes of the training rows, one list a row; unreadable rows are logged and skipped."""
+    """Slices of all planes of the training rows, one list a row; unreadable rows are logged and skipped.
+
+    Of a row without a label all slices are taken, with nothing labelled in them: regions of like grey will be their
+    objects.
+    """
     from napari_sam_med.io import read_labels, read_volume
 
     cases = []
     for row in train_rows(pairs):
         try:
             image = read_volume(pairs.parent / row["image"])
-            labels = read_labels(pairs.parent / row["label"], reference=image, resample=True)
+            labels = (
+                read_labels(pairs.parent / row["label"], reference=image, resample=True)
+                if row["label"]
+                else None
+            )
         except SamMedError as error:
             log.warning("training pair %s skipped: %s", row["id"], error)
             continue
@@ -101,7 +112,9 @@ def sample_cases(phantoms: int = 6, step: int = 4) -> list[list[RealSlice]]:
     return [list(_slices("icbm152", "MR", *brain_sample(), step=step)), abdomens]
 
 
-def _slices(case: str, what: str, image: Volume, labels: Volume, step: int = 1) -> Iterator[RealSlice]:
+def _slices(
+    case: str, what: str, image: Volume, labels: Volume | None, step: int = 1
+) -> Iterator[RealSlice]:
     frame = np.nan_to_num(np.asarray(image.frame(), np.float32))
     low, high = np.percentile(frame, (0.5, 99.5))
     is_ct = image.modality == "CT" or what.startswith("CT")
@@ -110,11 +123,13 @@ def _slices(case: str, what: str, image: Volume, labels: Volume, step: int = 1) 
         if max(spacing) / min(spacing) > 8:  # a 17 mm reformat shows no anatomy
             continue
         for index in range(0, image.shape[axis], step):
-            truth = labels.slice(axis, index)
-            grid = SquareGrid.of((truth.shape[0], truth.shape[1]), spacing)
-            if np.count_nonzero(truth) < MIN_LABELLED or min(grid.square_shape) < 12:
-                continue
             values = np.nan_to_num(np.asarray(image.slice(axis, index), np.float32))
+            truth = np.zeros(values.shape, np.int32) if labels is None else labels.slice(axis, index)
+            grid = SquareGrid.of((values.shape[0], values.shape[1]), spacing)
+            if min(grid.square_shape) < (12 if labels is not None else LEAST_SIDE):
+                continue
+            if labels is not None and np.count_nonzero(truth) < MIN_LABELLED:
+                continue
             yield RealSlice(
                 grid.to_square(values),
                 nearest_to_square(np.asarray(truth, np.int32), grid),

@@ -24,11 +24,12 @@ ALIKE = 15.0
 CRUMB = 0.04
 """Pieces smaller than this share of the object are left out of it."""
 MOST_PIECES = 6
-FULL, FULL_ODDS = 0.62, 0.6
+FULL, FULL_ODDS = 0.62, 0.4
 """Objects that fill more of their bounding box than this are kept with these odds: they are easy and many."""
 
-LOOSE_ODDS = 0.1
-"""Share of the boxes whose sides are up to twice as long as the object's."""
+TIGHT_ODDS, ROOMY_ODDS, LOOSE_ODDS = 0.6, 0.14, 0.08
+"""Shares of the boxes that are tight, loose by up to 20 % on each edge, and up to twice as long as the object; the
+edges of the others are off by up to 10 %."""
 OUTWARDS = np.array([-1, -1, 1, 1])
 
 HIDDEN_ODDS = 0.08
@@ -74,11 +75,12 @@ def make_sample(
     whether several labels together may be one.
     """
     masks: list[NDArray[np.bool_]] = []
+    objects = _Objects(image, labels)
     for _ in range(3 * prompts):
-        mask = _pick(rng, image, labels, unite)
-        if mask is None or visible_share(image, mask) + HIDDEN_ODDS <= rng.random():
+        mask = _pick(rng, objects, unite)
+        if mask is None or objects.visible_share(mask) + HIDDEN_ODDS <= rng.random():
             continue
-        if _fill(mask) <= FULL or rng.random() < FULL_ODDS:
+        if objects.fill(mask) <= FULL or rng.random() < FULL_ODDS:
             masks.append(mask)
         if len(masks) == prompts:
             break
@@ -101,39 +103,71 @@ def make_sample(
     return Sample(image, np.stack(masks), boxes, clicks, windows)
 
 
-def _pick(
-    rng: np.random.Generator, image: NDArray[np.uint8], labels: NDArray[np.int32], unite: bool
-) -> NDArray[np.bool_] | None:
+class _Objects:
+    """A labelled slice from which objects are picked again and again: what is known of one is not found out twice."""
+
+    def __init__(self, image: NDArray[np.uint8], labels: NDArray[np.int32]) -> None:
+        self.image, self.labels = image, labels
+        values = np.unique(labels)
+        self.values = values[values > 0]
+        self._pieces: dict[bytes, tuple[NDArray[np.int32], NDArray[np.intp]]] = {}
+        self._seen: dict[bytes, float] = {}
+        self._fills: dict[bytes, float] = {}
+
+    def pieces(self, mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+        """Connected pieces of a mask, numbered from 1, and their sizes, that of 0 as 0."""
+        key = mask.tobytes()
+        if key not in self._pieces:
+            pieces, n = label(mask)
+            sizes = np.bincount(pieces.ravel(), minlength=n + 1)
+            sizes[0] = 0
+            self._pieces[key] = pieces, sizes
+        return self._pieces[key]
+
+    def visible_share(self, mask: NDArray[np.bool_]) -> float:
+        """See ``targets.visible_share``."""
+        key = mask.tobytes()
+        if key not in self._seen:
+            self._seen[key] = visible_share(self.image, mask)
+        return self._seen[key]
+
+    def fill(self, mask: NDArray[np.bool_]) -> float:
+        """Share of its bounding box that an object fills."""
+        key = mask.tobytes()
+        if key not in self._fills:
+            self._fills[key] = _fill(mask)
+        return self._fills[key]
+
+
+def _pick(rng: np.random.Generator, objects: _Objects, unite: bool) -> NDArray[np.bool_] | None:
     """One target: all of a label, one connected piece of it, labels of like grey together, or all of them."""
-    values = np.unique(labels)
-    values = values[values > 0]
-    if len(values) == 0:
+    if len(objects.values) == 0:
         return None
+    labels = objects.labels
     for _ in range(4):
-        mask = labels == int(rng.choice(values))
+        mask = labels == int(rng.choice(objects.values))
         style = rng.random()
         if style < PIECE_ODDS:
-            pieces, n = label(mask)
+            pieces, sizes = objects.pieces(mask)
+            n = len(sizes) - 1
             if n > 1:
-                sizes = np.bincount(pieces.ravel())[1:]
-                mask = pieces == int(rng.choice(n, p=sizes / sizes.sum())) + 1
+                mask = pieces == int(rng.choice(n, p=sizes[1:] / sizes.sum())) + 1
         elif unite and style < PIECE_ODDS + UNITED_ODDS:
-            mask = _with_alike(rng, image, labels, mask)
+            mask = _with_alike(rng, objects.image, labels, mask)
         elif unite and style < PIECE_ODDS + UNITED_ODDS + ALL_ODDS:
             mask = labels > 0
-        mask = _without_crumbs(mask)
+        mask = _without_crumbs(mask, *objects.pieces(mask))
         if MIN_PIXELS <= int(mask.sum()) <= MAX_SHARE * mask.size:
             return mask
     return None
 
 
-def _without_crumbs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _without_crumbs(
+    mask: NDArray[np.bool_], pieces: NDArray[np.int32], sizes: NDArray[np.intp]
+) -> NDArray[np.bool_]:
     """The larger pieces of an object; nothing of one that is scattered into many."""
-    pieces, n = label(mask)
-    if n <= 1:
+    if len(sizes) <= 2:
         return mask
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
     large = sizes >= CRUMB * sizes.sum()
     return large[pieces] if np.count_nonzero(large) <= MOST_PIECES else np.zeros_like(mask)
 
@@ -177,11 +211,11 @@ def drawn_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.f
     height, width = box[2] - box[0], box[3] - box[1]
     sides = np.array([height, width, height, width], np.float32)
     style = rng.random()
-    if style < 0.5:
+    if style < TIGHT_ODDS:
         shift = np.zeros(4)
-    elif style < 0.68:
+    elif style < TIGHT_ODDS + ROOMY_ODDS:
         shift = rng.uniform(0, 0.2, 4) * OUTWARDS
-    elif style < 0.68 + LOOSE_ODDS:
+    elif style < TIGHT_ODDS + ROOMY_ODDS + LOOSE_ODDS:
         shift = rng.uniform(0, 0.5, 4) * OUTWARDS
     else:
         shift = rng.uniform(-0.1, 0.1, 4)

@@ -21,7 +21,9 @@ REACH = 5
 """Side of the window, in pixels, in which the two sides of an outline are compared."""
 SEEN_CONTRAST = 1.0
 """Difference of the two sides' means over their spread, from which a piece of outline counts as visible."""
-BODY_ODDS = 0.3
+BODY_ODDS, LOCAL_ODDS = 0.2, 0.4
+AROUND = (6.0, 30.0)
+"""Standard deviation, in pixels, of the surroundings with which greys are compared."""
 FLOOR = 4.0
 """Least spread, in grey levels of 255."""
 
@@ -66,12 +68,15 @@ def visible_share(image: NDArray[np.uint8], mask: Mask) -> float:
 def grey_regions(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Label map, shape (rows, cols), of the connected pieces of a few grey ranges of a smoothed slice.
 
-    They follow what is to be seen in real textures, whatever it is called. Now and then the whole body is the only one.
+    They follow what is to be seen in real textures, whatever it is called. At times the greys are compared with those
+    around them, which brings out vessels, gyri, muscles; now and then the whole body is the only region.
     """
     if rng.random() < BODY_ODDS:
         return _body(image)
     smooth = gaussian_filter(image.astype(np.float32), float(rng.uniform(0.7, 2.5)))
     body = smooth > 0.04 * float(smooth.max())
+    if rng.random() < LOCAL_ODDS:
+        smooth = smooth - gaussian_filter(smooth, float(rng.uniform(*AROUND)))
     values = smooth[body] if body.sum() > 100 else smooth.ravel()
     cuts = np.quantile(values, np.sort(rng.uniform(0.08, 0.95, int(rng.integers(1, 4)))))
     bands = np.digitize(smooth, cuts)
