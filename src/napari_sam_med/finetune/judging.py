@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.finetune.data import sample_at
@@ -158,9 +160,10 @@ def train_judge(judge: Judge, verdicts: Sequence[Verdicts], seed: int) -> float:
     held, own = order[: len(order) // 10], order[len(order) // 10 :]
     if not len(own):
         return float("nan")
-    facts = torch.cat([verdicts[i].facts for i in own])[:, judge.facts]
-    judge.mean.copy_(facts.mean(0))
-    judge.std.copy_(facts.std(0).clamp_min(1e-3))
+    pools = _Pools.of(judge, verdicts)
+    known = pools.seen[own][pools.there[own]]
+    judge.mean.copy_(known.mean(0))
+    judge.std.copy_(known.std(0).clamp_min(1e-3))
     with without_triton():
         optimizer = torch.optim.AdamW(judge.parameters(), lr=RATE, weight_decay=0.02)
     steps = max(LEAST_STEPS, EPOCHS * len(own) // BATCH)
@@ -171,11 +174,7 @@ def train_judge(judge: Judge, verdicts: Sequence[Verdicts], seed: int) -> float:
     for _ in range(steps):
         loss = torch.stack(
             [
-                _loss(
-                    judge,
-                    member,
-                    [verdicts[i] for i in rng.choice(share, min(BATCH, len(share)), replace=False)],
-                )
+                _loss(judge, member, pools, rng.choice(share, min(BATCH, len(share)), replace=False))
                 for member, share in enumerate(shares)
             ]
         ).mean()
@@ -217,7 +216,7 @@ def calibrate(net: BuiltinNet, verdicts: Sequence[Verdicts], taught: Sequence[Ve
             if each.boxed != boxed or not each.ranked:
                 continue
             for member in [k for k, part in enumerate(away) if each.source in part]:
-                scores = judge.one(member, each.facts)
+                scores = judge.one(member, judge.seen(each.facts))
                 best = preferred(scores, PREFERENCE if boxed else 0.0)
                 said.append(float(scores[best]))
                 true.append(float(each.iou[best]))
@@ -265,14 +264,35 @@ def _away(sources: Sequence[str], members: int) -> list[set[str]]:
     return [set(part.tolist()) for part in np.array_split(np.array(cases), members)]
 
 
-def _loss(judge: Judge, member: int, batch: Sequence[Verdicts]) -> Tensor:
-    facts = torch.cat([each.facts for each in batch])
-    said = judge.one(member, facts).split([len(each.iou) for each in batch])
-    losses = []
-    for each, scores in zip(batch, said, strict=True):
-        loss = F.smooth_l1_loss(scores, each.iou, beta=0.1)
-        if each.ranked:
-            wanted = torch.softmax(each.iou / TEMPERATURE, 0)
-            loss = loss - 0.3 * (wanted * torch.log_softmax(scores / TEMPERATURE, 0)).sum()
-        losses.append(loss)
-    return torch.stack(losses).mean()
+class _Pools(NamedTuple):
+    """Verdicts as one array, those with fewer answers filled up; a judge learns from a batch of them at once."""
+
+    seen: Tensor
+    """(N, K, n), what the judge goes by."""
+    iou: Tensor
+    """(N, K)"""
+    there: Tensor
+    """(N, K), where there is an answer."""
+    ranked: Tensor
+    """(N,)"""
+
+    @classmethod
+    def of(cls, judge: Judge, verdicts: Sequence[Verdicts]) -> _Pools:
+        seen = pad_sequence([judge.seen(each.facts) for each in verdicts], batch_first=True)
+        iou = pad_sequence([each.iou for each in verdicts], batch_first=True)
+        n = torch.tensor([len(each.iou) for each in verdicts])
+        return cls(
+            seen, iou, torch.arange(iou.shape[1]) < n[:, None], torch.tensor([v.ranked for v in verdicts])
+        )
+
+
+def _loss(judge: Judge, member: int, pools: _Pools, chosen: NDArray[np.int64]) -> Tensor:
+    """Mean loss over the chosen pools."""
+    seen, iou, there, ranked = (part[chosen] for part in pools)
+    scores = judge.one(member, seen)
+    off = F.smooth_l1_loss(scores, iou, beta=0.1, reduction="none") * there
+    wanted, said = (
+        (values / TEMPERATURE).masked_fill(~there, -1e4).log_softmax(1) for values in (iou, scores)
+    )
+    right = (wanted.exp() * said * there).sum(1)
+    return (off.sum(1) / there.sum(1) - 0.3 * right * ranked).mean()

@@ -112,9 +112,7 @@ def sample_cases(phantoms: int = 6, step: int = 4) -> list[list[RealSlice]]:
     return [list(_slices("icbm152", "MR", *brain_sample(), step=step)), abdomens]
 
 
-def _slices(
-    case: str, what: str, image: Volume, labels: Volume | None, step: int = 1
-) -> Iterator[RealSlice]:
+def _slices(case: str, what: str, image: Volume, labels: Volume | None, step: int = 1) -> Iterator[RealSlice]:
     frame = np.nan_to_num(np.asarray(image.frame(), np.float32))
     low, high = np.percentile(frame, (0.5, 99.5))
     is_ct = image.modality == "CT" or what.startswith("CT")

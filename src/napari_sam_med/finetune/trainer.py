@@ -138,12 +138,13 @@ def _judge(
     exact = [
         each
         for some in collect(
-            net, config.judge_slices // 6, config.seed, config.size, real, config.real_share, stop, exact=True
+            net, config.judge_slices // 3, config.seed, config.size, real, config.real_share, stop, exact=True
         )
         for each in some
     ]
     if stop is not None and stop():
         return
+    verdicts += exact
     errors = train_judges(net, verdicts, config.seed)
     shifts = calibrate(net, exact, verdicts)
     run.judged = True
@@ -185,8 +186,8 @@ def _start(config: TrainConfig, out: Path) -> _Run:
         net.load_state_dict(read_weights(Path(config.init), grow=True)[0].state_dict())
     mean = BuiltinNet(widths)
     mean.load_state_dict(net.state_dict())
-    net.to(device, memory_format=torch.channels_last)  # on a CPU its convolutions take half the time
-    mean.to(device, memory_format=torch.channels_last).requires_grad_(False)
+    net.to(device).to(memory_format=torch.channels_last)  # on a CPU a third less time
+    mean.to(device).to(memory_format=torch.channels_last).requires_grad_(False)
     with without_triton():
         optimizer = torch.optim.AdamW(
             net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay

@@ -50,7 +50,7 @@ def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
     nothing = torch.zeros((n, 8, 8), dtype=torch.bool, device=look.device)
     roi = roi_of_mask(nothing, look.whole.expand(n, -1), clicks, box)
     maps = look.fresh_maps(roi, look.net.config.grid, box, clicks)
-    answers = look.answer(roi, maps).logits
+    answers = look.masks(roi, maps)
     both = believed(answers)
     own, there = box_of_mask(both[:, 0] > 0.5, roi)
     loose = [bool(there[k]) and float(box_iou(torch.stack([own[k], box[k]]))[0, 1]) < LOOSE for k in range(n)]

@@ -16,9 +16,9 @@ from safetensors.torch import save
 from napari_sam_med.core.errors import ModelError
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 
-FORMAT = "napari-sam-med-builtin-4"
+FORMAT = "napari-sam-med-builtin-5"
 """Raised when older weights no longer fit the network."""
-EARLIER = ("napari-sam-med-builtin-2", "napari-sam-med-builtin-3")
+EARLIER = ("napari-sam-med-builtin-2", "napari-sam-med-builtin-3", "napari-sam-med-builtin-4")
 """Formats of weights with fewer prompt maps or facts; training may go on from them."""
 
 

@@ -179,11 +179,19 @@ class Look:
         return prompt_maps(self.levels, PromptBatch(index, roi, box, clicks, prev), prev.shape[-1], brief)
 
     def answer(self, roi: Tensor, maps: Tensor) -> Output:
-        index = torch.zeros(len(roi), dtype=torch.long, device=self.device)
-        points = roi_points(roi, maps.shape[-1] // 4)
-        sampled = sample_map(self.features, index, points, self.frame.feature_extent, "zeros")
-        output: Output = self.net.decoder(maps, sampled)
+        output: Output = self.net.decoder(maps, self._sampled(roi, maps.shape[-1]))
         return output
+
+    def masks(self, roi: Tensor, maps: Tensor) -> Tensor:
+        """The logits (P, 3, R, R) of :meth:`answer` alone."""
+        return self.net.decoder.masks(maps, self._sampled(roi, maps.shape[-1]))
+
+    def _sampled(self, roi: Tensor, grid: int) -> Tensor:
+        """The embedding on regions (P, 4), at a quarter of the resolution of their grids."""
+        index = torch.zeros(len(roi), dtype=torch.long, device=self.device)
+        return sample_map(
+            self.features, index, roi_points(roi, grid // 4), self.frame.feature_extent, "zeros"
+        )
 
 
 def believed(logits: Tensor) -> Tensor:

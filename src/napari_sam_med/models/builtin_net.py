@@ -165,6 +165,15 @@ class Decoder(nn.Module):
         features : Tensor, shape (P, features, R/4, R/4)
             The embedding sampled on the region grid.
         """
+        logits, x8, y2 = self._drawn(maps, features)
+        return Output(logits, self._judge(x8, y2, logits, maps))
+
+    def masks(self, maps: Tensor, features: Tensor) -> Tensor:
+        """The logits (P, 3, R, R) alone, for those who have a judge of their own; parameters as of :meth:`forward`."""
+        return self._drawn(maps, features)[0]
+
+    def _drawn(self, maps: Tensor, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, and what the network knows of the region at an eighth and at half of its resolution."""
         x2 = self.in2(F.pixel_unshuffle(maps, 2))
         x4 = self.block4(self.in4(x2) + self.join4(features))
         x8 = self.in8(x4)
@@ -173,7 +182,7 @@ class Decoder(nn.Module):
         y2 = self.out2(_up(self.to2(y4)) + x2)
         y1 = F.pixel_shuffle(self.to1(y2), 2)
         logits = self.out1(torch.cat([y1, maps], 1)).float()
-        return Output(logits, self._judge(x8, y2, logits, maps))
+        return logits, x8, y2
 
     def _judge(self, x8: Tensor, y2: Tensor, logits: Tensor, maps: Tensor) -> Tensor:
         """Predicted IoU (P, 3) of each candidate."""
@@ -224,6 +233,8 @@ class Judge(nn.Module):
     ----------
     facts : sequence of int
         Places of the facts it goes by.
+    compared : bool
+        Whether it also goes by how far they are from those of the first mask, and from their mean over all masks.
     members : int
     width : int
     """
@@ -231,10 +242,16 @@ class Judge(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, facts: Sequence[int] = range(N_FACTS), members: int = 5, width: int = 32) -> None:
+    def __init__(
+        self,
+        facts: Sequence[int] = range(N_FACTS),
+        compared: bool = False,
+        members: int = 5,
+        width: int = 32,
+    ) -> None:
         super().__init__()
-        self.facts = list(facts)
-        n = len(self.facts)
+        self.facts, self.compared = list(facts), compared
+        n = len(self.facts) * (3 if compared else 1)
         self.register_buffer("mean", torch.zeros(n))
         self.register_buffer("std", torch.ones(n))
         half = width // 2
@@ -246,12 +263,18 @@ class Judge(nn.Module):
         )
 
     def forward(self, facts: Tensor) -> Tensor:
-        """Predicted IoU in 0..1, shape (K,), from facts (K, N_FACTS)."""
-        return torch.stack([self.one(k, facts) for k in range(len(self.members))]).mean(0)
+        """Predicted IoU in 0..1, shape (K,), of all masks of a pool from their facts (K, N_FACTS)."""
+        seen = self.seen(facts)
+        return torch.stack([self.one(k, seen) for k in range(len(self.members))]).mean(0)
 
-    def one(self, member: int, facts: Tensor) -> Tensor:
-        """What one member predicts, (K,)."""
-        x = ((facts[:, self.facts] - self.mean) / self.std).clamp(-4, 4)
+    def seen(self, facts: Tensor) -> Tensor:
+        """What it goes by, (K, n), of the masks of one pool."""
+        own = facts[:, self.facts]
+        return torch.cat([own, own - own[:1], own - own.mean(0)], 1) if self.compared else own
+
+    def one(self, member: int, seen: Tensor) -> Tensor:
+        """What one member predicts, (K,), from what is :meth:`seen` of masks of any pools."""
+        x = ((seen - self.mean) / self.std).clamp(-4, 4)
         predicted: Tensor = torch.sigmoid(self.members[member](x))[..., 0]
         return predicted
 
@@ -272,4 +295,4 @@ class BuiltinNet(nn.Module):
         self.encoder = Encoder(self.config)
         self.decoder = Decoder(self.config)
         self.judge = Judge()
-        self.box_judge = Judge(BOX_FACTS)
+        self.box_judge = Judge(BOX_FACTS, compared=True)

@@ -88,7 +88,12 @@ def pyramid(image: Tensor, levels: int = 4) -> list[Tensor]:
     """The image (B, 1, H, W) and its halvings, so that a large region is averaged and not skipped over."""
     out = [image]
     while len(out) < levels and min(out[-1].shape[-2:]) >= 16:
-        out.append(F.avg_pool2d(out[-1], 2, ceil_mode=True, count_include_pad=False))
+        x = out[-1]
+        if x.shape[-2] % 2 or x.shape[-1] % 2:
+            out.append(F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False))
+        else:  # the same in half the time
+            x = x[..., 0::2, :] + x[..., 1::2, :]
+            out.append((x[..., 0::2] + x[..., 1::2]) / 4)
     return out
 
 

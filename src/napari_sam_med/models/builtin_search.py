@@ -101,7 +101,7 @@ def _second_look(look: Look, prompt: tuple[Tensor, Tensor], first: _Answers) -> 
     tried = every[apart(list(range(len(every))), box_iou(every), SAME_BOX)]
     around = roi_of_box(tried)
     maps = look.fresh_maps(around, COARSE_GRID, tried, prompt[1].expand(len(tried), -1, -1))
-    second = consensus(believed(look.answer(around, maps).logits), maps)[:, 0]
+    second = consensus(believed(look.masks(around, maps)), maps)[:, 0]
     own, there = box_of_mask(second > 0, around)
     own = torch.cat([box, torch.where(there[:, None], own, tried)])
     logits, roi = torch.cat([logits, second]), torch.cat([roi, around])

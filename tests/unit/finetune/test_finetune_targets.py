@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage as ndi
 
-from napari_sam_med.finetune.samples import make_sample
+from napari_sam_med.finetune import samples, targets
+from napari_sam_med.finetune.samples import _Objects, make_sample
 from napari_sam_med.finetune.targets import grey_regions, visible_share
 
 
@@ -44,10 +46,9 @@ def test_objects_that_cannot_be_seen_are_mostly_passed_over():
     labels = seen + 2 * hidden.astype(np.int32)
     image = grey(noise() + 70 * seen)
     count = {1: 0, 2: 0}
-    for seed in range(12):
+    for seed in range(24):
         sample = make_sample(np.random.default_rng(seed), image, labels, 4)
-        assert sample is not None
-        for mask in sample.masks:
+        for mask in [] if sample is None else sample.masks:
             if not (mask & seen).any():
                 count[2] += 1
             elif not (mask & hidden).any():
@@ -93,3 +94,47 @@ def test_regions_follow_the_greys():
             region = labels == value
             found.append(2 * (region & mask).sum() / (region.sum() + mask.sum()))
     assert max(found) > 0.8
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_what_differs_from_its_surroundings_is_a_region_only_where_these_are_looked_at(monkeypatch, share):
+    monkeypatch.setattr(targets, "BODY_ODDS", 0.0)
+    monkeypatch.setattr(targets, "LOCAL_ODDS", share)
+    mask = disc(radius=7)
+    shading = np.linspace(0, 220, 96)[None] * np.ones((96, 1))  # a wide step hides a small one
+    image = grey(shading + 25 * mask)
+    best = 0.0
+    for seed in range(12):
+        labels = grey_regions(np.random.default_rng(seed), image)
+        regions = [labels == value for value in range(1, labels.max() + 1)]
+        overlaps = [2 * (region & mask).sum() / (region.sum() + mask.sum()) for region in regions]
+        best = max([best, *overlaps])
+    assert (best > 0.7) == bool(share)
+
+
+def test_what_is_known_of_an_object_is_what_would_be_found_out_anew(monkeypatch):
+    image = grey(noise() + 60 * disc())
+    two = disc(centre=(25, 25), radius=12) | disc(centre=(70, 66), radius=8)
+    objects = _Objects(image, two.astype(np.int32))
+    for _ in range(2):
+        for mask in (two, disc()):
+            assert objects.visible_share(mask) == visible_share(image, mask)
+            rows, cols = np.nonzero(mask)
+            assert objects.fill(mask) == pytest.approx(mask.sum() / ((np.ptp(rows) + 1) * (np.ptp(cols) + 1)))
+            pieces, sizes = objects.pieces(mask)
+            np.testing.assert_array_equal(pieces, ndi.label(mask)[0])
+            assert sizes.tolist() == [0, *(int((pieces == k).sum()) for k in range(1, pieces.max() + 1))]
+        monkeypatch.delattr(samples, "visible_share", raising=False)  # the second time nothing is looked at
+
+
+def test_objects_that_leave_their_box_empty_are_taken_more_often_than_full_ones():
+    full, ring = disc(centre=(25, 25), radius=14), disc(centre=(68, 66), radius=16)
+    ring &= ~disc(centre=(68, 66), radius=11)
+    labels = full + 2 * ring.astype(np.int32)
+    image = grey(noise() + 80 * (full | ring))
+    taken = {True: 0, False: 0}
+    for seed in range(40):
+        sample = make_sample(np.random.default_rng(seed), image, labels, 4, unite=False)
+        for mask in [] if sample is None else sample.masks:
+            taken[bool((mask & ring).any())] += 1
+    assert taken[True] > 1.5 * taken[False]

@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from napari_sam_med.core.errors import ModelError
 from napari_sam_med.core.prompt import Prompt, tight_box
 from napari_sam_med.core.result import BatchSegmenter, Segmenter
 from napari_sam_med.models.builtin import BuiltinSegmenter, load_builtin, weights_path
+from napari_sam_med.models.builtin_facts import BOX_FACTS
 from napari_sam_med.models.builtin_file import EARLIER, read_weights, save_weights
 from napari_sam_med.models.builtin_look import Look
 from napari_sam_med.models.builtin_net import (
@@ -79,6 +81,20 @@ def test_crop_and_paste_are_inverse_on_a_smooth_image():
     back = paste(crop[0], roi[0], torch.arange(64.0), torch.arange(80.0), -1)
     assert torch.allclose(back[0, 20:40, 26:54], image[20:40, 26:54], atol=2e-3)
     assert (back[0, :17] == -1).all()
+
+
+@pytest.mark.parametrize("shape", [(64, 96), (63, 96), (64, 50)])
+def test_the_pyramid_halves_images_of_even_and_odd_sides(shape):
+    image = torch.rand(1, 1, *shape)
+    for finer, coarser in pairwise(pyramid(image)):
+        wanted = torch.nn.functional.avg_pool2d(finer, 2, ceil_mode=True, count_include_pad=False)
+        torch.testing.assert_close(coarser, wanted)
+
+
+def test_masks_alone_are_those_that_come_with_a_rating():
+    net = BuiltinNet(SMALL).eval()
+    maps, features = torch.rand(2, PROMPT_CHANNELS, 32, 32), torch.rand(2, SMALL.features, 8, 8)
+    assert torch.equal(net.decoder.masks(maps, features), net.decoder(maps, features).logits)
 
 
 def test_large_regions_average_the_image_instead_of_skipping_pixels():
@@ -238,8 +254,10 @@ def test_weights_that_know_fewer_maps_and_facts_go_on(tmp_path, earlier):
     net = BuiltinNet(SMALL)
     tensors = net.state_dict()
     fewer = {name: tensor for name, tensor in tensors.items() if not name.startswith("judge")}
-    if earlier == EARLIER[-1]:  # a judge that was told fewer facts
+    if earlier == EARLIER[1]:  # a judge that was told fewer facts
         fewer["judge.mean"] = torch.full((43,), 7.0)
+    if earlier == EARLIER[-1]:  # a judge of boxes that did not compare them
+        fewer["box_judge.mean"] = torch.full((len(BOX_FACTS),), 7.0)
     first = "decoder.in2.0.0.weight"
     fewer[first] = tensors[first][:, :68]
     header = {"format": earlier, "config": json.dumps(SMALL.as_dict())}
@@ -251,6 +269,7 @@ def test_weights_that_know_fewer_maps_and_facts_go_on(tmp_path, earlier):
     assert torch.equal(grown[first][:, :68], fewer[first].half().float())
     assert (grown[first][:, 68:] == 0).all()
     assert not (grown["judge.mean"] == 7).any()
+    assert not (grown["box_judge.mean"] == 7).any()
 
 
 def test_candidates_below_a_score_are_left_out(random_model):
