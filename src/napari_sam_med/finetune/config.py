@@ -41,8 +41,8 @@ class TrainConfig:
     seed : int
         Seed of data, prompts and weights.
     pairs : str
-        Optional CSV of real pairs (id, split, image, label); its ``train`` rows are mixed in, those without a label with
-        regions of like grey as their objects.
+        Optional CSV of real pairs (id, split, image, label); its ``train`` rows are mixed in, and where the label is
+        empty regions of like grey are the objects.
     samples : bool
         Whether the package's own labelled samples (ICBM152 brain, synthetic abdominal CT) count among the real pairs.
     real_share : float
