@@ -26,11 +26,12 @@ def sample_at(
     real: Sequence[RealSlice] = (),
     real_share: float = 0.0,
     clean_share: float = 0.0,
+    region_share: float = REGION_SHARE,
 ) -> Sample:
     """The sample number `index` of the stream with this seed; the same numbers give the same sample.
 
-    In some of the real slices, and in those without labels, the objects are regions of similar grey. A `clean_share` of
-    the real slices is not distorted.
+    In a `region_share` of the real slices, and in those without labels, the objects are regions of similar grey. A
+    `clean_share` of the real slices is not distorted.
     """
     rng = np.random.default_rng([seed, index])
     while True:
@@ -39,7 +40,7 @@ def sample_at(
             chosen = real[int(rng.integers(len(real)))]
             source = chosen.group
             image, labels = augment(rng, chosen, size, clean_share)
-            if rng.random() < REGION_SHARE or not chosen.labels.any():
+            if rng.random() < region_share or not chosen.labels.any():
                 labels, unite = grey_regions(rng, image), False
         else:
             image, labels = random_slice(rng, size)

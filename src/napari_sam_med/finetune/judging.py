@@ -17,9 +17,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from napari_sam_med.core.prompt import Prompt
+from napari_sam_med.finetune.augment import augment
 from napari_sam_med.finetune.data import sample_at
 from napari_sam_med.finetune.real import RealSlice
-from napari_sam_med.finetune.samples import centre_click, drawn_box, inner_click, outer_box
+from napari_sam_med.finetune.samples import centre_click, drawn_box, inner_click, outer_box, taken
+from napari_sam_med.finetune.targets import visible_share
 from napari_sam_med.models.builtin import BuiltinSegmenter
 from napari_sam_med.models.builtin_answers import PREFERENCE, again_pool, box_pools
 from napari_sam_med.models.builtin_choice import Pool, preferred
@@ -38,6 +40,8 @@ OBJECTS, CLICKED = 8, 3
 """Objects a slice that are asked for with a box, and how many of them with a click too."""
 MOST_SHIFT = 3.0
 """Largest shift of the judges' logits."""
+LEAST_PIXELS = 50
+"""Smaller objects do not count in evaluations either (Huang et al. 2024)."""
 CLEAN_SHARE = 0.6
 """Share of the real slices that are not distorted: users' slices are not."""
 
@@ -77,6 +81,9 @@ def collect(
 ) -> Iterator[list[Verdicts]]:
     """What the network answers on training slices, slice by slice: to boxes, clicks, and a correction of either.
 
+    Of the real slices only those with labels count, and only their labels: regions of like grey would teach the judge
+    that answers made of greys are right.
+
     Parameters
     ----------
     net : BuiltinNet
@@ -85,21 +92,43 @@ def collect(
     stop : callable, optional
         Asked before every slice.
     exact : bool
-        Ask with tight boxes on other slices, none of the real ones distorted, for :func:`calibrate`.
+        Ask with tight boxes for objects as they are labelled, easy ones as often as others, on real slices that are not
+        distorted: what users ask, for :func:`calibrate`.
     """
     model = BuiltinSegmenter(net, "0" * 64)
+    labelled = [each for each in real if each.labels.any()]
     for index in range(slices):
         if stop is not None and stop():
             return
-        clean_share = 1.0 if exact else CLEAN_SHARE
-        sample = sample_at(index, seed + SEED + exact, size, OBJECTS, real, real_share, clean_share)
         rng = np.random.default_rng([seed + SEED, 1 + exact, index])
+        if exact and labelled:
+            image, masks, source = _as_labelled(rng, labelled, size)
+        else:
+            sample = sample_at(index, seed + SEED, size, OBJECTS, labelled, real_share, CLEAN_SHARE, 0.0)
+            image, masks, source = sample.image, _different(sample.masks), sample.source
         with torch.no_grad():
-            look = Look(net, model.encode(sample.image), "cpu")
+            look = Look(net, model.encode(image), "cpu")
             found: list[Verdicts] = []
-            for number, mask in enumerate(_different(sample.masks)):
+            for number, mask in enumerate(masks):
                 found += _asked(look, mask, number < CLICKED, rng, exact)
-        yield [replace(each, source=sample.source) for each in found]
+        yield [replace(each, source=source) for each in found]
+
+
+def _as_labelled(
+    rng: np.random.Generator, real: Sequence[RealSlice], size: int
+) -> tuple[NDArray[np.uint8], list[NDArray[np.bool_]], str]:
+    """An undistorted view of a real slice, some of its visible objects as they are labelled, and its case."""
+    while True:
+        chosen = real[int(rng.integers(len(real)))]
+        image, labels = augment(rng, chosen, size, clean_share=1.0)
+        masks = [labels == value for value in rng.permutation(np.unique(labels[labels > 0]))]
+        seen = [
+            mask
+            for mask in masks
+            if np.count_nonzero(mask) > LEAST_PIXELS and taken(visible_share(image, mask), rng)
+        ]
+        if seen:
+            return image, seen[:OBJECTS], chosen.group
 
 
 def _different(masks: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:

@@ -78,7 +78,7 @@ def make_sample(
     objects = _Objects(image, labels)
     for _ in range(3 * prompts):
         mask = _pick(rng, objects, unite)
-        if mask is None or objects.visible_share(mask) + HIDDEN_ODDS <= rng.random():
+        if mask is None or not taken(objects.visible_share(mask), rng):
             continue
         if objects.fill(mask) <= FULL or rng.random() < FULL_ODDS:
             masks.append(mask)
@@ -101,6 +101,11 @@ def make_sample(
             clicks[i] = (*inner_click(rng, mask), 1)
         windows[i] = _window(rng, image.shape, clicks[i])
     return Sample(image, np.stack(masks), boxes, clicks, windows)
+
+
+def taken(visible: float, rng: np.random.Generator) -> bool:
+    """Whether to take an object of whose outline this share can be seen; those that cannot be seen teach little."""
+    return visible + HIDDEN_ODDS > rng.random()
 
 
 class _Objects:

@@ -18,7 +18,7 @@ from napari_sam_med.models.builtin_net import BOX_CHANNEL, BRIGHT_CHANNEL, DARK_
 from napari_sam_med.models.builtin_roi import box_of_mask, roi_of_image, roi_of_mask, roi_points, sample_map
 from napari_sam_med.models.builtin_search import compared, own_box, search, search_fast, told_around
 
-PREFERENCE = 0.05
+PREFERENCE = 0.1
 """By how much another answer to a box must be believed in more than the consensus to come before it."""
 LOOSE = 0.65
 """IoU of the network's own box and the drawn one below which the drawn one is loose."""
@@ -34,8 +34,7 @@ def boxes(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
     """Each box is decoded on one region around it and the positive clicks; what is bright or dark in it is offered too.
 
     The consensus comes first, unless the judge clearly prefers another answer. Where the network's mask stays far
-    inside the box, the box is loose: neither its greys nor what fills it best counts then, and the network's word
-    stands.
+    inside the box, the box is loose, and its greys do not count in the consensus.
     """
     return [best_apart(look.net.box_judge, pool, SAME, PREFERENCE) for pool in box_pools(look, prompts)]
 
@@ -58,8 +57,7 @@ def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
     inside = maps[:, BOX_CHANNEL, None] > 0
     sides = torch.where(inside, STEEP * maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]], FAR_OUTSIDE)
     logits = torch.cat([first, answers, without_holes(sides)], 1)
-    pools = [_box_pool(look, (box[k], clicks[k]), logits[k], roi[k], maps[k]) for k in range(n)]
-    return [pool._replace(firm=firm) for pool, firm in zip(pools, loose, strict=True)]
+    return [_box_pool(look, (box[k], clicks[k]), logits[k], roi[k], maps[k]) for k in range(n)]
 
 
 def _box_pool(look: Look, prompt: tuple[Tensor, Tensor], logits: Tensor, roi: Tensor, maps: Tensor) -> Pool:

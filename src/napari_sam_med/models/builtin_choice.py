@@ -28,8 +28,6 @@ class Pool(NamedTuple):
 
     Less than 1 where several clicks lie close together in it.
     """
-    firm: bool = False
-    """Whether the first answer stays first unless it is against the clicks."""
 
     def scores(self, judge: Judge) -> Tensor:
         """Predicted IoU (K,), less for answers that suit the clicks badly; 0 for those against them."""
@@ -94,7 +92,7 @@ def best_apart(judge: Judge, pool: Pool, most: float, prefer: float = 0.0) -> li
     scores = pool.scores(judge)
     order = by_score(scores)
     if bool(pool.follows[0]):
-        front = 0 if pool.firm else preferred(scores, prefer)
+        front = preferred(scores, prefer)
         order = [front, *(k for k in order if k != front)]
     return first_apart(pool, order, scores, most)
 
