@@ -104,7 +104,8 @@ def collect(
         if exact and labelled:
             image, masks, source = _as_labelled(rng, labelled, size)
         else:
-            sample = sample_at(index, seed + SEED, size, OBJECTS, labelled, real_share, CLEAN_SHARE, 0.0)
+            other = seed + SEED + exact  # exact prompts are asked on other slices
+            sample = sample_at(index, other, size, OBJECTS, labelled, real_share, CLEAN_SHARE, 0.0)
             image, masks, source = sample.image, _different(sample.masks), sample.source
         with torch.no_grad():
             look = Look(net, model.encode(image), "cpu")

@@ -45,9 +45,7 @@ class BuiltinSegmenter:
         self.name = NAME
         self.device = device
         self.fingerprint = f"builtin-{weights_sha256[:16]}-p{PREPROCESSING}-fp32"
-        # on a CPU convolutions take a third less time with the channels last
-        net.to(device).to(memory_format=torch.channels_last)
-        self._net = net.eval().requires_grad_(False)
+        self._net = net.eval().requires_grad_(False).to(device)
 
     def encode(self, image: NDArray[np.uint8]) -> Embedding:
         """Embed one slice image, shape (rows, cols), uint8.

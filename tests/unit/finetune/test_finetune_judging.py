@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from napari_sam_med.finetune import judging
+from napari_sam_med.finetune.data import sample_at
 from napari_sam_med.finetune.judging import Verdicts, _shares, calibrate, collect, train_judges
 from napari_sam_med.models.builtin_facts import BOX_FACTS, N_FACTS
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
@@ -86,6 +87,21 @@ def test_exact_prompts_have_tight_boxes_only(monkeypatch):
     assert any(v.boxed for each in collect(net, 1, 3, 64, exact=True) for v in each)
     with pytest.raises(NameError):
         list(collect(net, 1, 3, 64))
+
+
+def test_exact_prompts_are_asked_on_other_slices(monkeypatch):
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).eval().requires_grad_(False)
+    seeds = []
+
+    def noted(index, seed, *rest):
+        seeds.append(seed)
+        return sample_at(index, seed, *rest)
+
+    monkeypatch.setattr(judging, "sample_at", noted)
+    for exact in (False, True):
+        list(collect(net, 1, 3, 64, exact=exact))
+    assert seeds[0] != seeds[1]
 
 
 def still(net: BuiltinNet) -> BuiltinNet:
