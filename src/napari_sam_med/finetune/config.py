@@ -31,7 +31,7 @@ class TrainConfig:
     fine_share : float
         Share of the steps, at the end, that use `fine_grid`.
     second_share : float
-        Share of the steps before them that also correct the first answer; the last ones always do.
+        Share of the steps that also correct the first answer.
     learning_rate, weight_decay : float
         AdamW.
     warmup : int

@@ -11,13 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import expit, logit
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from napari_sam_med.core.prompt import Prompt
-from napari_sam_med.finetune.augment import augment
 from napari_sam_med.finetune.data import sample_at
 from napari_sam_med.finetune.real import RealSlice
 from napari_sam_med.finetune.samples import centre_click, drawn_box, inner_click, outer_box, taken
@@ -38,8 +36,8 @@ TEMPERATURE = 0.1
 EPOCHS, LEAST_STEPS, BATCH, RATE = 15, 200, 64, 3e-3
 OBJECTS, CLICKED = 8, 3
 """Objects a slice that are asked for with a box, and how many of them with a click too."""
-MOST_SHIFT = 3.0
-"""Largest shift of the judges' logits."""
+MOST_SHIFT, SHIFTS = 3.0, 601
+"""Largest shift of the judges' logits, and how many are tried."""
 LEAST_PIXELS = 50
 """Smaller objects do not count in evaluations either (Huang et al. 2024)."""
 CLEAN_SHARE = 0.6
@@ -92,17 +90,18 @@ def collect(
     stop : callable, optional
         Asked before every slice.
     exact : bool
-        Ask with tight boxes for objects as they are labelled, easy ones as often as others, on real slices that are not
-        distorted: what users ask, for :func:`calibrate`.
+        Ask with tight boxes for objects as they are labelled, easy ones as often as others, on real slices as they are
+        shown, of the plane with the finest pixels: what users ask, for :func:`calibrate`.
     """
     model = BuiltinSegmenter(net, "0" * 64)
     labelled = [each for each in real if each.labels.any()]
+    shown = _asked_for(labelled) if exact else []
     for index in range(slices):
         if stop is not None and stop():
             return
         rng = np.random.default_rng([seed + SEED, 1 + exact, index])
-        if exact and labelled:
-            image, masks, source = _as_labelled(rng, labelled, size)
+        if shown:
+            image, masks, source = _as_labelled(rng, shown)
         else:
             other = seed + SEED + exact  # exact prompts are asked on other slices
             sample = sample_at(index, other, size, OBJECTS, labelled, real_share, CLEAN_SHARE, 0.0)
@@ -115,14 +114,25 @@ def collect(
         yield [replace(each, source=source) for each in found]
 
 
+def _asked_for(real: Sequence[RealSlice]) -> list[RealSlice]:
+    """Slices in which somebody may ask for a labelled object: of the finest plane, with an object that counts."""
+    return [
+        each
+        for each in real
+        if each.finest and np.bincount(each.labels.ravel())[1:].max(initial=0) > LEAST_PIXELS
+    ]
+
+
 def _as_labelled(
-    rng: np.random.Generator, real: Sequence[RealSlice], size: int
+    rng: np.random.Generator, real: Sequence[RealSlice]
 ) -> tuple[NDArray[np.uint8], list[NDArray[np.bool_]], str]:
-    """An undistorted view of a real slice, some of its visible objects as they are labelled, and its case."""
+    """A real slice as it is shown, some of its visible objects as they are labelled, and its case."""
     while True:
         chosen = real[int(rng.integers(len(real)))]
-        image, labels = augment(rng, chosen, size, clean_share=1.0)
-        masks = [labels == value for value in rng.permutation(np.unique(labels[labels > 0]))]
+        image = chosen.shown()
+        masks = [
+            chosen.labels == value for value in rng.permutation(np.unique(chosen.labels[chosen.labels > 0]))
+        ]
         seen = [
             mask
             for mask in masks
@@ -219,10 +229,10 @@ def train_judge(judge: Judge, verdicts: Sequence[Verdicts], seed: int) -> float:
 
 
 def calibrate(net: BuiltinNet, verdicts: Sequence[Verdicts], taught: Sequence[Verdicts]) -> dict[str, float]:
-    """Shift what both judges say until the answers they would give are as good, on average, as predicted.
+    """Shift what both judges say until the predicted IoU of the answers they would give is wrong by the least.
 
-    Distorted slices and careless boxes make the judges modest about the others. Every case is judged by the members
-    that were kept from it, and all cases count the same.
+    Distorted slices and careless boxes make the judges modest about the others. What counts is the mean absolute
+    error; every case is judged by the members that were kept from it, and all cases count the same.
 
     Parameters
     ----------
@@ -257,19 +267,12 @@ def calibrate(net: BuiltinNet, verdicts: Sequence[Verdicts], taught: Sequence[Ve
 
 
 def _shift(said: NDArray[np.float64], true: NDArray[np.float64], cases: list[str]) -> float:
-    """What to add to the logits of scores so that their mean over cases is that of the true IoU."""
+    """What to add to the logits of scores so that they miss the true IoU by the least, all cases counting the same."""
     counts = Counter(cases)
     weight = np.array([1 / counts[case] for case in cases])
-    logits, wanted = logit(said.clip(1e-4, 1 - 1e-4)), float(np.average(true, weights=weight))
-
-    def missed(shift: float) -> float:
-        return float(np.average(expit(logits + shift), weights=weight)) - wanted
-
-    return (
-        float(brentq(missed, -MOST_SHIFT, MOST_SHIFT))
-        if missed(-MOST_SHIFT) < 0 < missed(MOST_SHIFT)
-        else 0.0
-    )
+    shifts = np.linspace(-MOST_SHIFT, MOST_SHIFT, SHIFTS)
+    moved = expit(logit(said.clip(1e-4, 1 - 1e-4)) + shifts[:, None])
+    return float(shifts[np.argmin(np.abs(moved - true) @ weight)])
 
 
 def _shares(verdicts: Sequence[Verdicts], own: NDArray[np.int64], members: int) -> list[NDArray[np.int64]]:

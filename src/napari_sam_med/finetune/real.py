@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_sam_med.core.errors import InputError, SamMedError
 from napari_sam_med.core.geometry import SquareGrid
 from napari_sam_med.core.volume import Volume
+from napari_sam_med.core.windowing import CT_PRESETS, Window
 
 log = logging.getLogger(__name__)
 MIN_LABELLED = 30
@@ -37,6 +38,8 @@ class RealSlice:
         Whether HU windows make sense.
     group : str
         Case identifier.
+    finest : bool
+        Whether it lies in a plane with the finest pixels of its volume.
     """
 
     values: NDArray[np.float32]
@@ -44,6 +47,12 @@ class RealSlice:
     limits: tuple[float, float]
     is_ct: bool
     group: str
+    finest: bool = True
+
+    def shown(self) -> NDArray[np.uint8]:
+        """The slice, shape (rows, cols), as somebody sees it who changes nothing: CT in the soft-tissue window."""
+        window = CT_PRESETS["soft-tissue"] if self.is_ct else Window.from_limits(*self.limits)
+        return window.apply(self.values)
 
 
 def train_rows(pairs: Path) -> list[dict[str, str]]:
@@ -134,6 +143,7 @@ def _slices(case: str, what: str, image: Volume, labels: Volume | None, step: in
                 (float(low), float(high)),
                 is_ct,
                 case,
+                axis in image.finest_axes(),
             )
 
 

@@ -27,7 +27,7 @@ MOST_PIECES = 6
 FULL, FULL_ODDS = 0.62, 0.4
 """Objects that fill more of their bounding box than this are kept with these odds: they are easy and many."""
 
-TIGHT_ODDS, ROOMY_ODDS, LOOSE_ODDS = 0.6, 0.14, 0.08
+TIGHT_ODDS, ROOMY_ODDS, LOOSE_ODDS = 0.48, 0.14, 0.14
 """Shares of the boxes that are tight, loose by up to 20 % on each edge, and up to twice as long as the object; the
 edges of the others are off by up to 10 %."""
 OUTWARDS = np.array([-1, -1, 1, 1])

@@ -211,7 +211,7 @@ def _train_step(run: _Run, samples: list[Sample]) -> dict[str, float]:
     fine = run.step >= config.steps * (1 - config.fine_share)
     grid = config.fine_grid if fine else config.grid
     rng = np.random.default_rng([config.seed, 1, run.step])
-    second = fine or float(rng.random()) < config.second_share
+    second = float(rng.random()) < config.second_share
     run.net.train()
     with torch.autocast(
         run.device.type, torch.bfloat16, enabled=config.bfloat16 or run.device.type == "cuda"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,7 +77,7 @@ def tour(folder: Path) -> pd.DataFrame:
 
     viewer, panels = open_demo()
     try:
-        guide = _Guide(viewer, panels, folder)
+        guide = Guide(viewer, panels, folder)
         tables = [guide.brain(), guide.abdomen()]
         table = pd.concat(tables, ignore_index=True)
         written = write_csv(table, folder / "scores.csv")
@@ -90,7 +90,7 @@ def tour(folder: Path) -> pd.DataFrame:
     return table
 
 
-class _Guide:
+class Guide:
     """Moves through the panels and takes pictures."""
 
     def __init__(self, viewer: Any, panels: Panels, folder: Path) -> None:
@@ -192,8 +192,15 @@ class _Guide:
         rows = panel.results.frames()["Slices"]
         table.choose_row(int(np.flatnonzero(rows["slice"] == index)[0]))
 
-    def simulate(self, image: Any, truth: Any, n_slices: int) -> pd.DataFrame:
-        """Simulate one point and one box on some slices of a truth."""
+    def simulate(
+        self,
+        image: Any,
+        truth: Any,
+        n_slices: int,
+        strategies: Sequence[str] = ("S2", "S5"),
+        models: Sequence[str] = ("builtin",),
+    ) -> pd.DataFrame:
+        """Simulate prompts, one point and one box unless told, on some slices of a truth."""
         panel = self.panels.evaluate
         bring_to_front(panel)
         panel.form.tabs.setCurrentIndex(1)
@@ -203,7 +210,8 @@ class _Guide:
         panel.form.simulation.max_slices.setValue(n_slices)
         self.wait(lambda: panel.form.simulation.labels.count > 0, "the objects of the truth")
         panel.form.simulation.labels.set_values(panel.form.simulation.labels.offered())
-        panel.form.simulation.strategies.set_values(("S2", "S5"))
+        panel.form.simulation.strategies.set_values(tuple(strategies))
+        panel.form.simulation.models.set_values(tuple(models))
         panel.simulate()
         self.wait(lambda: not panel.busy, "the simulated prompts", 10 * _STEP_SECONDS)
         if panel.scores is None or panel.scores.truth != truth:

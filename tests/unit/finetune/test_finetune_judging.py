@@ -3,10 +3,22 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
+from napari_sam_med.core.windowing import CT_PRESETS
 from napari_sam_med.finetune import judging
 from napari_sam_med.finetune.data import sample_at
-from napari_sam_med.finetune.judging import Verdicts, _shares, calibrate, collect, train_judges
+from napari_sam_med.finetune.judging import (
+    Verdicts,
+    _loss,
+    _Pools,
+    _shares,
+    calibrate,
+    collect,
+    train_judges,
+)
+from napari_sam_med.finetune.real import RealSlice
+from napari_sam_med.models.builtin import BuiltinSegmenter
 from napari_sam_med.models.builtin_facts import BOX_FACTS, N_FACTS
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 
@@ -67,6 +79,18 @@ def test_a_mask_may_be_judged_by_what_it_has_more_of_than_the_others():
     assert train_judges(BuiltinNet(SMALL), verdicts, 0)["box"] < 0.08
 
 
+def test_where_there_is_no_choice_only_the_predicted_iou_counts():
+    torch.manual_seed(0)
+    judge = BuiltinNet(SMALL).requires_grad_(False).judge
+    facts, iou = torch.randn(4, N_FACTS), torch.rand(4)
+    ranked, corrected = (
+        float(_loss(judge, 0, _Pools.of(judge, [Verdicts(facts, iou, choice)]), np.array([0])))
+        for choice in (True, False)
+    )
+    assert corrected == pytest.approx(float(F.smooth_l1_loss(judge.one(0, facts), iou, beta=0.1)))
+    assert ranked > corrected + 0.01
+
+
 def test_each_member_of_the_judge_is_kept_from_other_cases():
     cases = ["brain", "cord_a", "cord_b", "liver", "lung", ""]
     verdicts = [
@@ -87,6 +111,31 @@ def test_exact_prompts_have_tight_boxes_only(monkeypatch):
     assert any(v.boxed for each in collect(net, 1, 3, 64, exact=True) for v in each)
     with pytest.raises(NameError):
         list(collect(net, 1, 3, 64))
+
+
+def real_slice(labels: np.ndarray, finest: bool = True) -> RealSlice:
+    """Bright objects on a dark ground, HU."""
+    values = np.where(labels > 0, 120.0, -20.0).astype(np.float32)
+    return RealSlice(values, labels.astype(np.int32), (-1000.0, 1000.0), True, "a", finest)
+
+
+def test_exact_prompts_are_asked_on_slices_as_they_are_shown(monkeypatch):
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).eval().requires_grad_(False)
+    wanted, small, coarse = (np.zeros((70, 90), int) for _ in range(3))
+    wanted[20:40, 30:50], wanted[50:53, 60:63] = 1, 2  # the second has too few pixels to count
+    small[20:25, 30:35] = 1
+    coarse[10:60, 10:80] = 1
+    real = [real_slice(wanted), real_slice(small), real_slice(coarse, finest=False)]
+    seen, asked = [], []
+    monkeypatch.setattr(BuiltinSegmenter, "encode", lambda self, image: seen.append(image))
+    monkeypatch.setattr(judging, "Look", lambda net, embedding, device: None)
+    monkeypatch.setattr(judging, "_asked", lambda look, mask, *rest: asked.append(mask) or [])
+    list(collect(net, 5, 3, 64, real, 1.0, exact=True))
+    assert len(seen) == len(asked) == 5
+    shown = CT_PRESETS["soft-tissue"].apply(real[0].values)
+    assert all(np.array_equal(image, shown) for image in seen)
+    assert all(np.array_equal(mask, wanted == 1) for mask in asked)
 
 
 def test_exact_prompts_are_asked_on_other_slices(monkeypatch):
@@ -112,20 +161,20 @@ def still(net: BuiltinNet) -> BuiltinNet:
     return net.requires_grad_(False)
 
 
-def test_judges_are_shifted_to_what_exact_answers_are_worth():
+def test_judges_are_shifted_to_where_they_miss_what_exact_answers_are_worth_by_the_least():
     worth = {"a": 0.9, "b": 0.9, "c": 0.9, "d": 0.9, "e": 0.4}
     verdicts = [
         Verdicts(torch.zeros(3, N_FACTS), torch.full((3,), v if boxed else v / 3), True, boxed, source=case)
         for case, v in worth.items()
         for boxed in (True, False)
-        for _ in range(1 if case == "e" else 7)  # every case counts the same
+        for _ in range(30 if case == "e" else 1)  # every case counts the same
     ]
     corrections = [Verdicts(torch.zeros(3, N_FACTS), torch.zeros(3), False, source="a")] * 50
     net = still(BuiltinNet(SMALL))
     shifts = calibrate(net, [*verdicts, *corrections], verdicts)
     facts = torch.zeros(1, N_FACTS)
-    assert float(net.box_judge(facts)) == pytest.approx(0.8, abs=1e-3)
-    assert float(net.judge(facts)) == pytest.approx(0.8 / 3, abs=1e-3)
+    assert float(net.box_judge(facts)) == pytest.approx(0.9, abs=3e-3)
+    assert float(net.judge(facts)) == pytest.approx(0.3, abs=3e-3)
     assert shifts["box"] > 0 > shifts["click"]
 
 

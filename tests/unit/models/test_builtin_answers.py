@@ -18,7 +18,7 @@ from napari_sam_med.models.builtin_answers import (
 )
 from napari_sam_med.models.builtin_choice import BEHIND, Pool, best_apart, follows
 from napari_sam_med.models.builtin_facts import N_FACTS
-from napari_sam_med.models.builtin_look import Look
+from napari_sam_med.models.builtin_look import Look, consensus
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 from napari_sam_med.models.builtin_proposals import standing_out
 from napari_sam_med.models.builtin_search import STREWN, click_pools, strewn, with_clicks
@@ -118,12 +118,19 @@ def test_the_greys_of_a_loose_box_do_not_count(monkeypatch):
     net = BuiltinNet(SMALL).eval().requires_grad_(False)
     image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
     look = Look(net, BuiltinSegmenter(net, "0" * 64).encode(image), "cpu")
-    pools = {}
+    pools, count = {}, []
+
+    def noted(both, maps, greys):
+        count.append(bool(greys))
+        return consensus(both, maps, greys)
+
+    monkeypatch.setattr("napari_sam_med.models.builtin_answers.consensus", noted)
     for limit, loose in ((0.0, False), (2.0, True)):  # no box is loose, every box is
         monkeypatch.setattr("napari_sam_med.models.builtin_answers.LOOSE", limit)
         (pools[loose],) = box_pools(look, [Prompt.from_box((18, 18, 42, 42))])
     same = [torch.equal(a[0], b[0]) for a, b in zip(pools[False].found, pools[True].found, strict=True)]
     assert same == [False, *[True] * 5]
+    assert count == [True, False]
 
 
 def test_boxes_have_a_judge_of_their_own(monkeypatch):
