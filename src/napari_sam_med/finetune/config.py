@@ -49,6 +49,8 @@ class TrainConfig:
         Share of real slices when there are any.
     clean_share : float
         Share of the real slices on which the network learns that are not distorted.
+    recolour_share : float
+        Share of its labelled real slices in which every tissue gets another grey.
     judge_slices : int
         Slices from whose answers the judge of the predicted IoU learns after the last step; 0 leaves it as it is.
     validate_every : int
@@ -90,6 +92,7 @@ class TrainConfig:
     samples: bool = False
     real_share: float = 0.35
     clean_share: float = 0.0
+    recolour_share: float = 0.0
     judge_slices: int = 400
     validate_every: int = 250
     validation_slices: int = 32

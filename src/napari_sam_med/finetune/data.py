@@ -27,11 +27,13 @@ def sample_at(
     real_share: float = 0.0,
     clean_share: float = 0.0,
     region_share: float = REGION_SHARE,
+    recolour_share: float = 0.0,
 ) -> Sample:
     """The sample number `index` of the stream with this seed; the same numbers give the same sample.
 
     In a `region_share` of the real slices, and in those without labels, the objects are regions of similar grey. A
-    `clean_share` of the real slices is not distorted.
+    `clean_share` of the real slices is not distorted; in a `recolour_share` of the labelled ones tissues get other
+    greys.
     """
     rng = np.random.default_rng([seed, index])
     while True:
@@ -39,7 +41,7 @@ def sample_at(
         if real and rng.random() < real_share:
             chosen = real[int(rng.integers(len(real)))]
             source = chosen.group
-            image, labels = augment(rng, chosen, size, clean_share)
+            image, labels = augment(rng, chosen, size, clean_share, recolour_share)
             if rng.random() < region_share or not chosen.labels.any():
                 labels, unite = grey_regions(rng, image), False
         else:
@@ -62,9 +64,11 @@ class SampleStream(IterableDataset[list[Sample]]):
         real: Sequence[RealSlice] = (),
         real_share: float = 0.0,
         clean_share: float = 0.0,
+        recolour_share: float = 0.0,
     ) -> None:
         self.seed, self.batch, self.size, self.prompts, self.start = seed, batch, size, prompts, start
         self.real, self.real_share, self.clean_share = real, real_share, clean_share
+        self.recolour_share = recolour_share
 
     def __iter__(self) -> Iterator[list[Sample]]:
         worker = get_worker_info()
@@ -80,6 +84,7 @@ class SampleStream(IterableDataset[list[Sample]]):
                     self.real,
                     self.real_share,
                     self.clean_share,
+                    recolour_share=self.recolour_share,
                 )
                 for i in range(self.batch)
             ]

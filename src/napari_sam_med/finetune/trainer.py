@@ -255,6 +255,7 @@ def _loader(config: TrainConfig, start: int, real: list[RealSlice]) -> Any:
         real,
         config.real_share,
         config.clean_share,
+        config.recolour_share,
     )
     return DataLoader(
         stream,

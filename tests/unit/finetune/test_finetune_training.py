@@ -9,7 +9,7 @@ from scipy import ndimage as ndi
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.core.prompt import tight_box
 from napari_sam_med.finetune import trainer
-from napari_sam_med.finetune.augment import augment
+from napari_sam_med.finetune.augment import augment, recoloured
 from napari_sam_med.finetune.config import TrainConfig, make_config, read_config
 from napari_sam_med.finetune.data import SampleStream, sample_at
 from napari_sam_med.finetune.losses import mask_losses, training_loss, true_iou
@@ -177,12 +177,48 @@ def test_clean_views_of_a_slice_are_not_distorted():
     assert sample_at(0, 1, 64, 2).source == ""
 
 
-def test_a_run_trains_on_the_share_of_clean_slices_it_is_told():
+def test_recoloured_tissues_keep_their_shape_and_texture_and_get_other_greys():
+    rng = np.random.default_rng(0)
+    labels = np.zeros((80, 80), np.int32)
+    labels[10:40, 10:70], labels[40:70, 10:70] = 1, 2
+    texture = ndi.gaussian_filter(rng.normal(0, 1, labels.shape), 2)
+    unit = (np.array([0.1, 0.4, 0.6])[labels] + 0.1 * texture).astype(np.float32)
+    deep = {value: ndi.binary_erosion(labels == value, iterations=4) for value in (1, 2)}
+    greys, alike, inverted = [], [], 0
+    for k in range(40):
+        out = recoloured(np.random.default_rng(k), unit, labels)
+        assert out.shape == unit.shape
+        assert out.dtype == np.float32
+        greys.append([out[mask].mean() for mask in deep.values()])
+        seen = [np.corrcoef(out[mask], unit[mask])[0, 1] for mask in deep.values()]
+        alike.append(np.abs(seen).min())
+        inverted += sum(r < 0 for r in seen)
+    assert np.std(greys, axis=0).min() > 0.15
+    assert np.std(np.diff(greys, axis=1)) > 0.15  # by themselves, not together
+    assert np.median(alike) > 0.9
+    assert 5 < inverted < 45
+
+
+def test_slices_without_labels_are_not_recoloured(monkeypatch):
+    monkeypatch.delattr("napari_sam_med.finetune.augment.recoloured")
+    values = np.where(square_mask(64), 100.0, 0.0).astype(np.float32)
+    bare, labelled = (
+        RealSlice(values, labels.astype(np.int32), (0.0, 100.0), False, "a")
+        for labels in (np.zeros((64, 64)), square_mask(64))
+    )
+    augment(np.random.default_rng(0), bare, 64, 1.0, recolour_share=1.0)
+    augment(np.random.default_rng(0), labelled, 64, 1.0, recolour_share=0.0)
+    with pytest.raises(NameError):
+        augment(np.random.default_rng(0), labelled, 64, 1.0, recolour_share=1.0)
+
+
+@pytest.mark.parametrize("share", ["clean_share", "recolour_share"])
+def test_a_run_trains_on_the_share_of_clean_and_of_recoloured_slices_it_is_told(share):
     values = np.where(square_mask(64), 100.0, 0.0).astype(np.float32)
     source = RealSlice(values, square_mask(64).astype(np.int32), (0.0, 100.0), False, "a")
-    config = replace(TINY, real_share=1.0, clean_share=1.0, workers=0)
+    config = replace(TINY, real_share=1.0, workers=0, **{share: 1.0})
     sample = next(iter(_loader(config, 0, [source])))[0]
-    wanted = sample_at(0, config.seed, config.size, config.prompts, [source], 1.0, 1.0)
+    wanted = sample_at(0, config.seed, config.size, config.prompts, [source], 1.0, **{share: 1.0})
     other = sample_at(0, config.seed, config.size, config.prompts, [source], 1.0)
     np.testing.assert_array_equal(sample.image, wanted.image)
     assert not np.array_equal(sample.image, other.image)
