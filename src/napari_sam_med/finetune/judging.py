@@ -42,6 +42,8 @@ LEAST_PIXELS = 50
 """Smaller objects do not count in evaluations either (Huang et al. 2024)."""
 CLEAN_SHARE = 0.6
 """Share of the real slices that are not distorted: users' slices are not."""
+RECOLOUR_SHARE = 0.4
+"""Share of the real slices in which every tissue gets another grey, see ``augment.recoloured``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +106,8 @@ def collect(
             image, masks, source = _as_labelled(rng, shown)
         else:
             other = seed + SEED + exact  # exact prompts are asked on other slices
-            sample = sample_at(index, other, size, OBJECTS, labelled, real_share, CLEAN_SHARE, 0.0)
+            shares = (real_share, CLEAN_SHARE, 0.0, RECOLOUR_SHARE)
+            sample = sample_at(index, other, size, OBJECTS, labelled, *shares)
             image, masks, source = sample.image, _different(sample.masks), sample.source
         with torch.no_grad():
             look = Look(net, model.encode(image), "cpu")

@@ -87,15 +87,18 @@ def again(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
     """An earlier answer fed back, with new clicks: one region around it, the box and the positive clicks.
 
     The judge chooses between changing the earlier answer at the last click alone and the network's whole new answer.
+    What it says of an answer counts whether or not the clicks are followed: a click on the very outline may miss by a
+    pixel.
     """
     found = []
     for prompt in prompts:
         pool = again_pool(look, prompt)
-        scores = pool.scores(look.net.judge)
+        said = look.net.judge(pool.facts)
+        scores = said * pool.follows
         order = list(range(len(pool.found)))
         if float(scores[1]) > float(scores[0]):
             order[:2] = [1, 0]
-        found.append(first_apart(pool, order, scores, SAME))
+        found.append(first_apart(pool, order, said, SAME))
     return found
 
 

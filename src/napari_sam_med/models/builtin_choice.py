@@ -29,10 +29,6 @@ class Pool(NamedTuple):
     Less than 1 where several clicks lie close together in it.
     """
 
-    def scores(self, judge: Judge) -> Tensor:
-        """Predicted IoU (K,), less for answers that suit the clicks badly; 0 for those against them."""
-        return judge(self.facts) * self.follows
-
     def unrated(self) -> list[Found]:
         """All answers, with a score of 0."""
         return [(logits, torch.zeros(()), roi) for logits, roi in self.found]
@@ -87,14 +83,16 @@ def follows(masks: Tensor, clicks: Tensor) -> Tensor:
 def best_apart(judge: Judge, pool: Pool, most: float, prefer: float = 0.0) -> list[Found]:
     """The answer the judge believes in most, and the next two that overlap those before by no more than `most`.
 
-    The first of the pool is kept in front unless another one is believed in by more than `prefer` above it.
+    The first of the pool is kept in front unless another one is believed in by more than `prefer` above it. How well
+    answers suit the clicks counts in the choice; what is said of one that is against them is 0.
     """
-    scores = pool.scores(judge)
+    said: Tensor = judge(pool.facts)
+    scores = said * pool.follows
     order = by_score(scores)
     if bool(pool.follows[0]):
         front = preferred(scores, prefer)
         order = [front, *(k for k in order if k != front)]
-    return first_apart(pool, order, scores, most)
+    return first_apart(pool, order, said * (pool.follows > 0), most)
 
 
 def preferred(scores: Tensor, prefer: float) -> int:

@@ -21,7 +21,7 @@ from napari_sam_med.models.builtin_facts import N_FACTS
 from napari_sam_med.models.builtin_look import Look, consensus
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 from napari_sam_med.models.builtin_proposals import standing_out
-from napari_sam_med.models.builtin_search import STREWN, click_pools, strewn, with_clicks
+from napari_sam_med.models.builtin_search import APART, STREWN, click_pools, strewn, with_clicks
 
 SMALL = BuiltinConfig(encoder=(8, 8, 8, 8, 8), features=8, decoder=(8, 8, 8, 8), grid=32)
 
@@ -77,7 +77,12 @@ def test_answers_against_the_clicks_come_last():
         1,
     ]  # none does
     pool = pool_of(*masks, obedient=(1.0, 0.0, 0.0))
-    assert given(pool, [0.2, 0.9, 0.8])[0][0] == 0
+    assert given(pool, [0.2, 0.9, 0.8]) == [(0, 0.2), (1, 0), (2, 0)]
+
+
+def test_how_the_clicks_are_strewn_decides_which_answer_comes_first_but_not_how_good_it_is_said_to_be():
+    pool = pool_of(square(0, 10), square(4, 16), square(10, 24), obedient=(0.5, 1.0, 0.9))
+    assert given(pool, [0.8, 0.7, 0.6], most=APART) == [(1, 0.7), (2, 0.6), (0, 0.59)]
 
 
 def test_a_correction_may_leave_the_rest_of_the_answer_as_it_is():
@@ -111,6 +116,23 @@ def test_the_judge_decides_whether_a_correction_stays_local(monkeypatch):
         (answers,) = again(look, [prompt])
         assert answers[0][0] is pool.found[favourite][0]
         assert float(answers[0][1]) == pytest.approx(0.8)
+
+
+def test_a_good_correction_that_misses_a_click_by_a_pixel_is_not_said_to_be_worthless(monkeypatch):
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).eval().requires_grad_(False)
+    look = Look(net, BuiltinSegmenter(net, "0" * 64).encode(np.zeros((64, 64), np.uint8)), "cpu")
+    earlier = np.kron(np.where(square(20, 40, 64).numpy(), 4.0, -4.0), np.ones((4, 4)))
+    prompt = Prompt.from_box((18, 18, 42, 42)).with_points([[30, 30]], [0]).with_logits(earlier)
+    pool = again_pool(look, prompt)
+    said = torch.tensor([0.6, 0.9, 0.3, 0.2])
+    monkeypatch.setattr(net.judge, "forward", lambda facts: said)
+    for obedient, front in (((0.0, 0.0, 1.0, 1.0), 0), ((1.0, 0.0, 1.0, 1.0), 0), ((0.0, 1.0, 0.0, 0.0), 1)):
+        given = pool._replace(follows=torch.tensor(obedient))
+        monkeypatch.setattr("napari_sam_med.models.builtin_answers.again_pool", lambda *_, given=given: given)
+        (answers,) = again(look, [prompt])
+        assert answers[0][0] is pool.found[front][0]
+        assert float(answers[0][1]) == pytest.approx(float(said[front]))
 
 
 def test_the_greys_of_a_loose_box_do_not_count(monkeypatch):
