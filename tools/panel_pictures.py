@@ -27,15 +27,8 @@ def abdomen(guide: Any) -> None:
     from napari_sam_med.gui.tour_steps import bring_to_front
     from napari_sam_med.gui.widgets.diagnostics_choosers import CORRELATIONS, FACTOR
 
-    viewer, panels = guide.viewer, guide.panels
-    viewer.layers.clear()
-    viewer.open_sample("napari-sam-med", "abdomen")
-    viewer.reset_view()
-    image, organs = (
-        next(x for x in viewer.layers if type(x).__name__ == kind) for kind in ("Image", "Labels")
-    )
-    organs.visible = False
-    viewer.layers.selection.active = image
+    panels = guide.panels
+    image, organs = guide.open_abdomen()
     guide.simulate(image, organs, 10, ("S2", "S3", "S5"), ("builtin", "otsu"))
     rows = panels.evaluate.results.frames()["Slices"]
     wanted = (rows["label_name"] == "liver lesion") & (rows["strategy"] == "S5") & (rows["rule"] == "score")

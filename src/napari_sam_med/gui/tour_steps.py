@@ -124,18 +124,11 @@ class Guide:
 
     def abdomen(self) -> pd.DataFrame:
         """The synthetic CT: a box around its largest organ, and simulated prompts on all organs."""
-        viewer, panels = self.viewer, self.panels
-        viewer.layers.clear()
-        viewer.open_sample("napari-sam-med", "abdomen")
-        viewer.reset_view()
-        image, organs = (
-            next(x for x in viewer.layers if type(x).__name__ == kind) for kind in ("Image", "Labels")
-        )
+        panels = self.panels
+        image, organs = self.open_abdomen()
         data = np.asarray(organs.data)
         label = int(np.argmax(np.bincount(data.reshape(-1))[1:]) + 1)
         index = int(np.argmax(np.count_nonzero(data == label, axis=(1, 2))))
-        organs.visible = False
-        viewer.layers.selection.active = image
         self.segment(image, organs, label, index)
         self.picture("06-ct-segment")
         panels.segment.objects.accept()
@@ -149,6 +142,18 @@ class Guide:
         return table
 
     # ---- steps
+
+    def open_abdomen(self) -> tuple[Any, Any]:
+        """The synthetic CT alone, and its organs, which are hidden."""
+        self.viewer.layers.clear()
+        self.viewer.open_sample("napari-sam-med", "abdomen")
+        self.viewer.reset_view()
+        image, organs = (
+            next(x for x in self.viewer.layers if type(x).__name__ == kind) for kind in ("Image", "Labels")
+        )
+        organs.visible = False
+        self.viewer.layers.selection.active = image
+        return image, organs
 
     def segment(self, image: Any, truth: Any, label: int, index: int) -> None:
         """Draw a slightly loose box around an object and wait for the mask."""
