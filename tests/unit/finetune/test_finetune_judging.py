@@ -138,6 +138,25 @@ def test_exact_prompts_are_asked_on_slices_as_they_are_shown(monkeypatch):
     assert all(np.array_equal(mask, wanted == 1) for mask in asked)
 
 
+def test_judges_learn_from_recoloured_slices_too(monkeypatch):
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).eval().requires_grad_(False)
+    labels = np.zeros((70, 90), int)
+    labels[20:50, 30:60] = 1
+    recoloured = []
+
+    def noted(rng, unit, labels):
+        recoloured.append(unit)
+        return unit
+
+    monkeypatch.setattr("napari_sam_med.finetune.augment.recoloured", noted)
+    list(collect(net, 8, 3, 64, [real_slice(labels)], 1.0))
+    assert 0 < len(recoloured) < 8
+    seen = len(recoloured)
+    list(collect(net, 3, 3, 64, [real_slice(labels)], 1.0, exact=True))
+    assert len(recoloured) == seen
+
+
 def test_exact_prompts_are_asked_on_other_slices(monkeypatch):
     torch.manual_seed(0)
     net = BuiltinNet(SMALL).eval().requires_grad_(False)
