@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,20 @@ def test_scores_arrive_and_are_filtered_by_prompt_rule_and_object(panel):
     assert set(panel.shown["strategy"]) == {"S5"}
     panel.choosers.label.setCurrentText("vessel")
     assert set(panel.shown["label"]) == {2}
+
+
+def test_an_object_stays_chosen_only_where_somebody_chose_it_and_it_is_the_same(panel, scores):
+    every = scores.frame
+    panel.show_scores(replace(scores, frame=every[every["label"] == 1]))
+    assert set(panel.shown["label"]) == {1}
+    panel.show_scores(scores)
+    assert set(panel.shown["label"]) == {1, 2}  # the only object that there was had not been chosen
+    panel.choosers.label.setCurrentText("vessel")
+    panel.show_scores(scores)
+    assert set(panel.shown["label"]) == {2}
+    others = every.assign(label_name=every["label"].map({1: "tumour", 2: "oedema"}))
+    panel.show_scores(replace(scores, frame=others))
+    assert set(panel.shown["label"]) == {1, 2}
 
 
 def test_a_click_on_a_dot_goes_to_its_slice_with_truth_prediction_and_errors(panel, scene, qtbot):

@@ -225,8 +225,11 @@ def offer(
     prefer: Any = None,
     everything: str = "",
 ) -> None:
-    """Offer values without telling anybody; what was chosen before stays, or else the preferred one is chosen."""
-    before, had = combo.currentData(), combo.count() > 0
+    """Offer values without telling anybody; what was chosen before stays, or else the preferred one is chosen.
+
+    The only value that there was is no choice, nor is a value that means something else now.
+    """
+    before, title, had = combo.currentData(), combo.currentText(), combo.count() > 1
     with QSignalBlocker(combo):
         combo.clear()
         if everything:
@@ -234,7 +237,9 @@ def offer(
         for value in values:
             combo.addItem((titles or {}).get(value, str(value)), value)
         # "all" is kept like any other choice
-        index = combo.findData(before) if before is not None else (0 if had and everything else -1)
+        index = combo.findData(before) if before is not None else (0 if everything else -1)
+        if not had or (before is not None and combo.itemText(index) != title):
+            index = -1
         if index < 0 and prefer is not None:
             index = combo.findData(prefer)
         combo.setCurrentIndex(max(index, 0) if combo.count() else -1)
