@@ -24,6 +24,8 @@ LOOSE = 0.65
 """IoU of the network's own box and the drawn one below which the drawn one is loose."""
 SAME = 0.9
 """IoU above which two answers to a box are one."""
+BELIEF = 0.1
+"""Differences of IoU above this decide how much each of the network's answers counts in their mean."""
 IN_PLANE = generate_binary_structure(2, 1)[None, None]
 """Neighbours of a cell in its own map of a stack (P, C, R, R)."""
 TOGETHER = 16
@@ -103,10 +105,10 @@ def again(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
 
 
 def again_pool(look: Look, prompt: Prompt) -> Pool:
-    """Answers to an earlier one fed back: it with the change at the last click alone, then the network's three.
+    """Answers to an earlier one fed back: it with the change at the last click alone, then the network's whole ones.
 
-    Of these the ones it believes in come first. (A correction that leaves the rest as it is: Chen et al. 2022,
-    FocalClick, progressive merge.)
+    The first of these is the mean of the network's three, each as far as it believes in it; the other two are those it
+    believes in less. (A correction that leaves the rest as it is: Chen et al. 2022, FocalClick, progressive merge.)
     """
     box, clicks, prev = look.boxes([prompt]), look.clicks([prompt]), look.previous(prompt)
     roi = roi_of_mask(_square(prev)[:, 0] > 0.5, look.whole, clicks, box)
@@ -115,8 +117,10 @@ def again_pool(look: Look, prompt: Prompt) -> Pool:
     known = sample_map(prev, index, roi_points(roi, grid), look.frame.work, "zeros")
     output = look.decode(roi, grid, box, clicks, known)
     order = torch.argsort(output.iou[0], descending=True, stable=True)
-    logits = output.logits[0, order]
-    logits = torch.cat([_merged(known[0, 0], logits[0], roi[0], clicks[0])[None], logits])
+    shares = torch.softmax(output.iou[0] / BELIEF, 0)
+    together = torch.logit((output.logits[0].sigmoid() * shares[:, None, None]).sum(0), 1e-4)
+    local = _merged(known[0, 0], together, roi[0], clicks[0])
+    logits = torch.cat([torch.stack([local, together]), output.logits[0, order[1:]]])
     roi = roi.expand(len(logits), -1)
     own = own_box(logits > 0, roi)[0] if prompt.box is None else box.expand(len(logits), -1)
     told = told_around(look, logits, roi, own, clicks.expand(len(logits), -1, -1))

@@ -7,6 +7,7 @@ import torch
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin import BuiltinSegmenter
 from napari_sam_med.models.builtin_answers import (
+    BELIEF,
     PREFERENCE,
     SAME,
     _merged,
@@ -19,7 +20,7 @@ from napari_sam_med.models.builtin_answers import (
 from napari_sam_med.models.builtin_choice import BEHIND, Pool, best_apart, follows
 from napari_sam_med.models.builtin_facts import N_FACTS
 from napari_sam_med.models.builtin_look import Look, consensus
-from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
+from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet, Output
 from napari_sam_med.models.builtin_proposals import standing_out
 from napari_sam_med.models.builtin_search import APART, STREWN, click_pools, strewn, with_clicks
 
@@ -96,6 +97,25 @@ def test_a_correction_may_leave_the_rest_of_the_answer_as_it_is():
     nowhere = torch.tensor([[22.0, 2.0, -1.0]])  # the new answer does nothing there: take it as it is
     assert torch.equal(_merged(known, new, roi, nowhere), new)
     assert torch.equal(_merged(known, new, roi, torch.zeros(1, 3)), new)
+
+
+def test_a_whole_new_answer_is_what_the_network_believes_on_the_whole(monkeypatch):
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).eval().requires_grad_(False)
+    look = Look(net, BuiltinSegmenter(net, "0" * 64).encode(np.zeros((64, 64), np.uint8)), "cpu")
+    earlier = np.kron(np.where(square(20, 40, 64).numpy(), 4.0, -4.0), np.ones((4, 4)))
+    prompt = Prompt.from_box((18, 18, 42, 42)).with_points([[30, 30]], [0]).with_logits(earlier)
+    masks = torch.stack([square(0, 20, 32), square(6, 20, 32), square(0, 32, 32)])
+    for belief in ((0.6, 0.6, 0.1), (0.1, 0.2, 0.9)):
+        output = Output(8.0 * masks[None] - 4.0, torch.tensor([belief]))
+        monkeypatch.setattr(Look, "decode", lambda *_, output=output: output)
+        pool = again_pool(look, prompt)
+        assert len(pool.found) == 4
+        shares = torch.tensor(belief).div(BELIEF).softmax(0)
+        wanted = (output.logits[0].sigmoid() * shares[:, None, None]).sum(0)
+        torch.testing.assert_close(pool.found[1][0].sigmoid(), wanted, atol=2e-4, rtol=0)
+        least = pool.found[3][0]
+        assert torch.equal(least, output.logits[0, int(np.argmin(belief))])
 
 
 def test_the_judge_decides_whether_a_correction_stays_local(monkeypatch):
