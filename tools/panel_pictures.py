@@ -62,8 +62,7 @@ def tutorial(guide: Any, scores: Path, case: str) -> None:
     panel.open_scores(scores)
     choose(panel.choosers, strategy="S2", rule="score", model="builtin", kind=CORRELATIONS)
     guide.settle(4.0)
-    shown = panel.shown.reset_index(drop=True)
-    own = shown[shown["case"] == Path(case).name]
+    own = panel.shown[panel.shown["case"] == Path(case).name]
     panel.show_row(int(own["dice"].idxmin()))
     guide.wait(lambda: panel.overlay_bar.isVisible(), "the overlay")
     guide.settle(4.0)
@@ -79,10 +78,9 @@ def choose(choosers: Any, **values: str) -> None:
     """Choose data of combo boxes by their names."""
     for name, value in values.items():
         combo = getattr(choosers, name)
-        place = combo.findData(value)
-        if place < 0:
+        choosers.choose(combo, value)
+        if combo.currentData() != value:
             raise SystemExit(f"{name} does not offer {value!r}.")
-        combo.setCurrentIndex(place)
 
 
 def main() -> None:

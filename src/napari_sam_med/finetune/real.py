@@ -50,7 +50,7 @@ class RealSlice:
     finest: bool = True
 
     def shown(self) -> NDArray[np.uint8]:
-        """The slice, shape (rows, cols), as somebody sees it who changes nothing: CT in the soft-tissue window."""
+        """The slice, shape (rows, cols), as shown at first: CT in the soft-tissue window, all else within `limits`."""
         window = CT_PRESETS["soft-tissue"] if self.is_ct else Window.from_limits(*self.limits)
         return window.apply(self.values)
 
@@ -125,6 +125,7 @@ def _slices(case: str, what: str, image: Volume, labels: Volume | None, step: in
     frame = np.nan_to_num(np.asarray(image.frame(), np.float32))
     low, high = np.percentile(frame, (0.5, 99.5))
     is_ct = image.modality == "CT" or what.startswith("CT")
+    finest = image.finest_axes()
     for axis in range(3):
         spacing = image.slice_spacing_mm(axis)
         if max(spacing) / min(spacing) > 8:  # a 17 mm reformat shows no anatomy
@@ -143,7 +144,7 @@ def _slices(case: str, what: str, image: Volume, labels: Volume | None, step: in
                 (float(low), float(high)),
                 is_ct,
                 case,
-                axis in image.finest_axes(),
+                axis in finest,
             )
 
 

@@ -11,7 +11,7 @@ from scipy.ndimage import binary_fill_holes, generate_binary_structure, label
 from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
-from napari_sam_med.models.builtin_choice import Pool, best_apart, box_iou, first_apart, pooled
+from napari_sam_med.models.builtin_choice import Pool, best_apart, box_iou, by_score, first_apart, pooled
 from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts
 from napari_sam_med.models.builtin_look import FAR_OUTSIDE, STEEP, Found, Look, believed, consensus
 from napari_sam_med.models.builtin_net import BOX_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL
@@ -116,11 +116,11 @@ def again_pool(look: Look, prompt: Prompt) -> Pool:
     index = torch.zeros(1, dtype=torch.long, device=look.device)
     known = sample_map(prev, index, roi_points(roi, grid), look.frame.work, "zeros")
     output = look.decode(roi, grid, box, clicks, known)
-    order = torch.argsort(output.iou[0], descending=True, stable=True)
     shares = torch.softmax(output.iou[0] / BELIEF, 0)
     together = torch.logit((output.logits[0].sigmoid() * shares[:, None, None]).sum(0), 1e-4)
     local = _merged(known[0, 0], together, roi[0], clicks[0])
-    logits = torch.cat([torch.stack([local, together]), output.logits[0, order[1:]]])
+    others = by_score(output.iou[0])[1:]
+    logits = torch.cat([torch.stack([local, together]), output.logits[0, others]])
     roi = roi.expand(len(logits), -1)
     own = own_box(logits > 0, roi)[0] if prompt.box is None else box.expand(len(logits), -1)
     told = told_around(look, logits, roi, own, clicks.expand(len(logits), -1, -1))

@@ -192,8 +192,8 @@ def test_judges_are_shifted_to_where_they_miss_what_exact_answers_are_worth_by_t
     net = still(BuiltinNet(SMALL))
     shifts = calibrate(net, [*verdicts, *corrections], verdicts)
     facts = torch.zeros(1, N_FACTS)
-    assert float(net.box_judge(facts)) == pytest.approx(0.9, abs=3e-3)
-    assert float(net.judge(facts)) == pytest.approx(0.3, abs=3e-3)
+    assert float(net.box_judge(facts)) == pytest.approx(0.9, abs=1e-3)
+    assert float(net.judge(facts)) == pytest.approx(0.3, abs=1e-3)
     assert shifts["box"] > 0 > shifts["click"]
 
 

@@ -82,6 +82,7 @@ def test_prompts_are_as_users_give_them():
     boxes = np.stack([drawn_box(rng, mask) for _ in range(200)])
     off = (boxes - tight) / sides
     assert np.abs(off).max() <= 0.5 + 1e-6
+    assert (np.abs(off).max(1) < 1e-6).mean() > 0.3  # many are tight
     assert 0.4 < (np.abs(off).max(1) < 1e-4).mean() < 0.6  # half of them are tight
     far = boxes[np.abs(off).max(1) > 0.2]
     assert 0.02 < len(far) / len(boxes) < 0.2  # a few are much too large, none of them cuts the object

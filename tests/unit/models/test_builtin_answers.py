@@ -33,6 +33,16 @@ def square(start: int, stop: int, size: int = 24) -> torch.Tensor:
     return mask
 
 
+def corrected(image: np.ndarray) -> tuple[Look, Prompt]:
+    """A look at a 64×64 slice by a random network, and a negative click on a square that was answered to a box."""
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).eval().requires_grad_(False)
+    look = Look(net, BuiltinSegmenter(net, "0" * 64).encode(image), "cpu")
+    earlier = np.where(square(20, 40, 64).numpy(), 4.0, -4.0)
+    earlier = np.kron(earlier, np.ones((4, 4)))  # the working image is four times as large
+    return look, Prompt.from_box((18, 18, 42, 42)).with_points([[30, 30]], [0]).with_logits(earlier)
+
+
 def pool_of(*masks: torch.Tensor, obedient: tuple[float, ...] | None = None) -> Pool:
     found = [(mask.float() * 2 - 1, torch.zeros(4)) for mask in masks]
     right = torch.ones(len(masks)) if obedient is None else torch.tensor(obedient)
@@ -100,11 +110,7 @@ def test_a_correction_may_leave_the_rest_of_the_answer_as_it_is():
 
 
 def test_a_whole_new_answer_is_what_the_network_believes_on_the_whole(monkeypatch):
-    torch.manual_seed(0)
-    net = BuiltinNet(SMALL).eval().requires_grad_(False)
-    look = Look(net, BuiltinSegmenter(net, "0" * 64).encode(np.zeros((64, 64), np.uint8)), "cpu")
-    earlier = np.kron(np.where(square(20, 40, 64).numpy(), 4.0, -4.0), np.ones((4, 4)))
-    prompt = Prompt.from_box((18, 18, 42, 42)).with_points([[30, 30]], [0]).with_logits(earlier)
+    look, prompt = corrected(np.zeros((64, 64), np.uint8))
     masks = torch.stack([square(0, 20, 32), square(6, 20, 32), square(0, 32, 32)])
     for belief in ((0.6, 0.6, 0.1), (0.1, 0.2, 0.9)):
         output = Output(8.0 * masks[None] - 4.0, torch.tensor([belief]))
@@ -119,34 +125,24 @@ def test_a_whole_new_answer_is_what_the_network_believes_on_the_whole(monkeypatc
 
 
 def test_the_judge_decides_whether_a_correction_stays_local(monkeypatch):
-    torch.manual_seed(0)
-    net = BuiltinNet(SMALL).eval().requires_grad_(False)
-    image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
-    look = Look(net, BuiltinSegmenter(net, "0" * 64).encode(image), "cpu")
-    earlier = np.where(square(20, 40, 64).numpy(), 4.0, -4.0)
-    earlier = np.kron(earlier, np.ones((4, 4)))  # the working image is four times as large
-    prompt = Prompt.from_box((18, 18, 42, 42)).with_points([[30, 30]], [0]).with_logits(earlier)
+    look, prompt = corrected(np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8))
     pool = again_pool(look, prompt)
     pool = pool._replace(follows=torch.ones(4))
     monkeypatch.setattr("napari_sam_med.models.builtin_answers.again_pool", lambda *_: pool)
     for favourite in (0, 1):
         said = torch.full((4,), 0.3)
         said[favourite] = 0.8
-        monkeypatch.setattr(net.judge, "forward", lambda facts, said=said: said)
+        monkeypatch.setattr(look.net.judge, "forward", lambda facts, said=said: said)
         (answers,) = again(look, [prompt])
         assert answers[0][0] is pool.found[favourite][0]
         assert float(answers[0][1]) == pytest.approx(0.8)
 
 
 def test_a_good_correction_that_misses_a_click_by_a_pixel_is_not_said_to_be_worthless(monkeypatch):
-    torch.manual_seed(0)
-    net = BuiltinNet(SMALL).eval().requires_grad_(False)
-    look = Look(net, BuiltinSegmenter(net, "0" * 64).encode(np.zeros((64, 64), np.uint8)), "cpu")
-    earlier = np.kron(np.where(square(20, 40, 64).numpy(), 4.0, -4.0), np.ones((4, 4)))
-    prompt = Prompt.from_box((18, 18, 42, 42)).with_points([[30, 30]], [0]).with_logits(earlier)
+    look, prompt = corrected(np.zeros((64, 64), np.uint8))
     pool = again_pool(look, prompt)
     said = torch.tensor([0.6, 0.9, 0.3, 0.2])
-    monkeypatch.setattr(net.judge, "forward", lambda facts: said)
+    monkeypatch.setattr(look.net.judge, "forward", lambda facts: said)
     for obedient, front in (((0.0, 0.0, 1.0, 1.0), 0), ((1.0, 0.0, 1.0, 1.0), 0), ((0.0, 1.0, 0.0, 0.0), 1)):
         given = pool._replace(follows=torch.tensor(obedient))
         monkeypatch.setattr("napari_sam_med.models.builtin_answers.again_pool", lambda *_, given=given: given)
