@@ -11,7 +11,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from napari_sam_med.finetune.augment import augment
 from napari_sam_med.finetune.real import RealSlice
 from napari_sam_med.finetune.samples import Sample, make_sample
-from napari_sam_med.finetune.targets import grey_regions
+from napari_sam_med.finetune.targets import grey_regions, whole_body
 from napari_sam_med.synth import random_slice
 
 REGION_SHARE = 0.3
@@ -28,12 +28,13 @@ def sample_at(
     clean_share: float = 0.0,
     region_share: float = REGION_SHARE,
     recolour_share: float = 0.0,
+    bodies: bool = False,
 ) -> Sample:
     """The sample number `index` of the stream with this seed; the same numbers give the same sample.
 
-    In a `region_share` of the real slices, and in those without labels, the objects are regions of similar grey. A
-    `clean_share` of the real slices is not distorted; in a `recolour_share` of the labelled ones tissues get other
-    greys.
+    In a `region_share` of the real slices, and in those without labels, the objects are regions of similar grey, or
+    with `bodies` the whole body. A `clean_share` of the real slices is not distorted; in a `recolour_share` of the
+    labelled ones tissues get other greys.
     """
     rng = np.random.default_rng([seed, index])
     while True:
@@ -43,7 +44,7 @@ def sample_at(
             source = chosen.group
             image, labels = augment(rng, chosen, size, clean_share, recolour_share)
             if rng.random() < region_share or not chosen.labels.any():
-                labels, unite = grey_regions(rng, image), False
+                labels, unite = whole_body(image) if bodies else grey_regions(rng, image), False
         else:
             image, labels = random_slice(rng, size)
         sample = make_sample(rng, image, labels, prompts, unite)

@@ -18,8 +18,15 @@ from torch.nn.utils.rnn import pad_sequence
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.finetune.data import sample_at
 from napari_sam_med.finetune.real import RealSlice
-from napari_sam_med.finetune.samples import centre_click, drawn_box, inner_click, outer_box, taken
-from napari_sam_med.finetune.targets import visible_share
+from napari_sam_med.finetune.samples import (
+    MAX_SHARE,
+    centre_click,
+    drawn_box,
+    inner_click,
+    outer_box,
+    taken,
+)
+from napari_sam_med.finetune.targets import visible_share, whole_body
 from napari_sam_med.models.builtin import BuiltinSegmenter
 from napari_sam_med.models.builtin_answers import PREFERENCE, again_pool, box_pools
 from napari_sam_med.models.builtin_choice import Pool, preferred
@@ -36,6 +43,8 @@ TEMPERATURE = 0.1
 EPOCHS, LEAST_STEPS, BATCH, RATE = 15, 200, 64, 3e-3
 OBJECTS, CLICKED = 8, 3
 """Objects a slice that are asked for with a box, and how many of them with a click too."""
+PARTS = 5
+"""Parts of the cases of which each member of a judge is kept from one."""
 MOST_SHIFT, SHIFTS = 3.0, 601
 """Largest shift of the judges' logits, and how many are tried."""
 LEAST_PIXELS = 50
@@ -44,6 +53,8 @@ CLEAN_SHARE = 0.6
 """Share of the real slices that are not distorted: users' slices are not."""
 RECOLOUR_SHARE = 0.4
 """Share of the real slices in which every tissue gets another grey, see ``augment.recoloured``."""
+BODY_SHARE = 0.2
+"""Share of the slices in which the whole body, the only object, is asked for; slices without labels serve, too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +93,7 @@ def collect(
     """What the network answers on training slices, slice by slice: to boxes, clicks, and a correction of either.
 
     Of the real slices only those with labels count, and only their labels: regions of like grey would teach the judge
-    that answers made of greys are right.
+    that answers made of greys are right. In some of all slices the whole body is asked for, which is rarely labelled.
 
     Parameters
     ----------
@@ -98,16 +109,20 @@ def collect(
     model = BuiltinSegmenter(net, "0" * 64)
     labelled = [each for each in real if each.labels.any()]
     shown = _asked_for(labelled) if exact else []
+    finest = [each for each in real if each.finest] if exact else []
     for index in range(slices):
         if stop is not None and stop():
             return
         rng = np.random.default_rng([seed + SEED, 1 + exact, index])
-        if shown:
-            image, masks, source = _as_labelled(rng, shown)
+        body = bool(rng.random() < BODY_SHARE)
+        if finest if body else shown:
+            image, masks, source = _as_shown(rng, finest if body else shown, body)
         else:
             other = seed + SEED + exact  # exact prompts are asked on other slices
-            shares = (real_share, CLEAN_SHARE, 0.0, RECOLOUR_SHARE)
-            sample = sample_at(index, other, size, OBJECTS, labelled, *shares)
+            shares = (CLEAN_SHARE, float(body), (1 - body) * RECOLOUR_SHARE)
+            sample = sample_at(
+                index, other, size, OBJECTS, real if body else labelled, real_share, *shares, bodies=body
+            )
             image, masks, source = sample.image, _different(sample.masks), sample.source
         with torch.no_grad():
             look = Look(net, model.encode(image), "cpu")
@@ -126,20 +141,20 @@ def _asked_for(real: Sequence[RealSlice]) -> list[RealSlice]:
     ]
 
 
-def _as_labelled(
-    rng: np.random.Generator, real: Sequence[RealSlice]
+def _as_shown(
+    rng: np.random.Generator, real: Sequence[RealSlice], body: bool
 ) -> tuple[NDArray[np.uint8], list[NDArray[np.bool_]], str]:
-    """A real slice as it is shown, some of its visible objects as they are labelled, and its case."""
+    """A real slice as it is shown, some of its visible objects as they are labelled or the whole body, and its case."""
     while True:
         chosen = real[int(rng.integers(len(real)))]
         image = chosen.shown()
-        masks = [
-            chosen.labels == value for value in rng.permutation(np.unique(chosen.labels[chosen.labels > 0]))
-        ]
+        labels = whole_body(image) if body else chosen.labels
+        masks = [labels == value for value in rng.permutation(np.unique(labels[labels > 0]))]
         seen = [
             mask
             for mask in masks
-            if np.count_nonzero(mask) > LEAST_PIXELS and taken(visible_share(image, mask), rng)
+            if LEAST_PIXELS < np.count_nonzero(mask) <= MAX_SHARE * mask.size
+            and taken(visible_share(image, mask), rng)
         ]
         if seen:
             return image, seen[:OBJECTS], chosen.group
@@ -193,9 +208,9 @@ def train_judges(net: BuiltinNet, verdicts: Sequence[Verdicts], seed: int) -> di
 def train_judge(judge: Judge, verdicts: Sequence[Verdicts], seed: int) -> float:
     """Fit a judge; returns the mean absolute error of its predicted IoU on a tenth of the prompts, held out.
 
-    Every prompt counts the same. Each member of the judge is kept from other cases, so that their mean goes by what is
-    true of all of them. Beside the IoU of each answer it learns which one is the
-    best, where it is to choose.
+    Every prompt counts the same. The members of the judge are kept from a part of the cases each, so that their mean
+    goes by what is true of all of them. Beside the IoU of each answer it learns which one is the best, where it is to
+    choose.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -213,14 +228,11 @@ def train_judge(judge: Judge, verdicts: Sequence[Verdicts], seed: int) -> float:
     plan = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     for p in judge.parameters():
         p.requires_grad_(True)
-    shares = _shares(verdicts, own, len(judge.members))
+    shares = _shares(verdicts, own, judge.members)
+    batch = min(BATCH, *map(len, shares))
     for _ in range(steps):
-        loss = torch.stack(
-            [
-                _loss(judge, member, pools, rng.choice(share, min(BATCH, len(share)), replace=False))
-                for member, share in enumerate(shares)
-            ]
-        ).mean()
+        chosen = np.stack([rng.choice(share, batch, replace=False) for share in shares])
+        loss = _loss(judge, pools, chosen)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -253,13 +265,13 @@ def calibrate(net: BuiltinNet, verdicts: Sequence[Verdicts], taught: Sequence[Ve
     """
     out = {}
     for name, judge, boxed in (("box", net.box_judge, True), ("click", net.judge, False)):
-        away = _away([each.source for each in taught if each.boxed == boxed], len(judge.members))
+        away = _away([each.source for each in taught if each.boxed == boxed], judge.members)
         said, true, cases = [], [], []
         for each in verdicts:
             if each.boxed != boxed or not each.ranked:
                 continue
-            for member in [k for k, part in enumerate(away) if each.source in part]:
-                scores = judge.one(member, judge.seen(each.facts))
+            every = judge.each(judge.seen(each.facts).expand(judge.members, -1, -1))
+            for scores in [every[k] for k, part in enumerate(away) if each.source in part]:
                 best = preferred(scores, PREFERENCE if boxed else 0.0)
                 said.append(float(scores[best]))
                 true.append(float(each.iou[best]))
@@ -281,8 +293,7 @@ def _shift(said: NDArray[np.float64], true: NDArray[np.float64], cases: list[str
 def _shares(verdicts: Sequence[Verdicts], own: NDArray[np.int64], members: int) -> list[NDArray[np.int64]]:
     """Which of the prompts `own` each member learns from: all but those of a part of the cases.
 
-    Cases with neighbouring names, which are often of one patient, are kept away together. Where there are fewer cases
-    than members, each is kept from a part of the prompts instead.
+    Where there are fewer cases than parts, each is kept from a part of the prompts instead.
     """
     away = _away([verdicts[i].source for i in own], members)
     if not away:
@@ -293,11 +304,22 @@ def _shares(verdicts: Sequence[Verdicts], own: NDArray[np.int64], members: int) 
 
 
 def _away(sources: Sequence[str], members: int) -> list[set[str]]:
-    """The cases that each member is kept from; none where there are fewer cases than members."""
-    cases = sorted(set(sources) - {""})
-    if len(cases) < members:
+    """The cases that each member is kept from, given the case of every prompt; none where there are too few cases.
+
+    They are cut into parts with about as many prompts each. Cases with neighbouring names, which are often of one
+    patient, are kept away together.
+    """
+    parts = min(PARTS, members)
+    counts = Counter(source for source in sources if source)
+    if len(counts) < parts:
         return []
-    return [set(part.tolist()) for part in np.array_split(np.array(cases), members)]
+    cases = sorted(counts)
+    size = np.array([counts[case] for case in cases])
+    part = ((np.cumsum(size) - size / 2) / size.sum() * parts).astype(int)
+    return [
+        {case for case, k in zip(cases, part, strict=True) if k == member % parts}
+        for member in range(members)
+    ]
 
 
 class _Pools(NamedTuple):
@@ -322,13 +344,13 @@ class _Pools(NamedTuple):
         )
 
 
-def _loss(judge: Judge, member: int, pools: _Pools, chosen: NDArray[np.int64]) -> Tensor:
-    """Mean loss over the chosen pools."""
+def _loss(judge: Judge, pools: _Pools, chosen: NDArray[np.int64]) -> Tensor:
+    """Mean loss of the members over the pools chosen for each, (members, B)."""
     seen, iou, there, ranked = (part[chosen] for part in pools)
-    scores = judge.one(member, seen)
+    scores = judge.each(seen.flatten(1, 2)).view_as(iou)
     off = F.smooth_l1_loss(scores, iou, beta=0.1, reduction="none") * there
     wanted, said = (
-        (values / TEMPERATURE).masked_fill(~there, -1e4).log_softmax(1) for values in (iou, scores)
+        (values / TEMPERATURE).masked_fill(~there, -1e4).log_softmax(-1) for values in (iou, scores)
     )
-    right = (wanted.exp() * said * there).sum(1)
-    return (off.sum(1) / there.sum(1) - 0.3 * right * ranked).mean()
+    right = (wanted.exp() * said * there).sum(-1)
+    return (off.sum(-1) / there.sum(-1) - 0.3 * right * ranked).mean()

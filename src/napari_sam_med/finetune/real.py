@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_sam_med.core.errors import InputError, SamMedError
 from napari_sam_med.core.geometry import SquareGrid
 from napari_sam_med.core.volume import Volume
-from napari_sam_med.core.windowing import CT_PRESETS, Window
+from napari_sam_med.core.windowing import CT_PRESETS, Window, percentile_window
 
 log = logging.getLogger(__name__)
 MIN_LABELLED = 30
@@ -33,7 +33,7 @@ class RealSlice:
     labels : ndarray, shape (rows, cols), int32
         All 0 where the case has no labels.
     limits : tuple of float
-        0.5 and 99.5 percentiles of the whole volume.
+        Of the window between the 0.5 and 99.5 percentiles of the whole volume, see ``windowing.percentile_window``.
     is_ct : bool
         Whether HU windows make sense.
     group : str
@@ -122,8 +122,7 @@ def sample_cases(phantoms: int = 6, step: int = 4) -> list[list[RealSlice]]:
 
 
 def _slices(case: str, what: str, image: Volume, labels: Volume | None, step: int = 1) -> Iterator[RealSlice]:
-    frame = np.nan_to_num(np.asarray(image.frame(), np.float32))
-    low, high = np.percentile(frame, (0.5, 99.5))
+    limits = percentile_window(image).limits
     is_ct = image.modality == "CT" or what.startswith("CT")
     finest = image.finest_axes()
     for axis in range(3):
@@ -141,7 +140,7 @@ def _slices(case: str, what: str, image: Volume, labels: Volume | None, step: in
             yield RealSlice(
                 grid.to_square(values),
                 nearest_to_square(np.asarray(truth, np.int32), grid),
-                (float(low), float(high)),
+                limits,
                 is_ct,
                 case,
                 axis in finest,

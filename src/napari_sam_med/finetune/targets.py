@@ -72,7 +72,7 @@ def grey_regions(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[
     around them, which brings out vessels, gyri, muscles; now and then the whole body is the only region.
     """
     if rng.random() < BODY_ODDS:
-        return _body(image)
+        return whole_body(image)
     smooth = gaussian_filter(image.astype(np.float32), float(rng.uniform(0.7, 2.5)))
     body = smooth > 0.04 * float(smooth.max())
     if rng.random() < LOCAL_ODDS:
@@ -97,8 +97,8 @@ def grey_regions(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[
     return out
 
 
-def _body(image: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Label 1 where the largest thing that is not background lies, its holes filled."""
+def whole_body(image: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Label map, shape (rows, cols): 1 where the largest thing that is not background lies, its holes filled."""
     smooth = gaussian_filter(image.astype(np.float32), 1.5)
     pieces, n = label(binary_opening(smooth > threshold_otsu(smooth) * 0.5, iterations=2))
     if n == 0:

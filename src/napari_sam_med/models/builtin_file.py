@@ -16,10 +16,10 @@ from safetensors.torch import save
 from napari_sam_med.core.errors import ModelError
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 
-FORMAT = "napari-sam-med-builtin-5"
+FORMAT = "napari-sam-med-builtin-6"
 """Raised when older weights no longer fit the network."""
-EARLIER = ("napari-sam-med-builtin-2", "napari-sam-med-builtin-3", "napari-sam-med-builtin-4")
-"""Formats of weights with fewer prompt maps or facts; training may go on from them."""
+EARLIER = tuple(f"napari-sam-med-builtin-{number}" for number in range(2, 6))
+"""Formats of weights with fewer prompt maps or facts, or other judges; training may go on from them."""
 
 
 def save_weights(net: BuiltinNet, path: Path, notes: Mapping[str, str] | None = None) -> Path:
@@ -36,8 +36,8 @@ def save_weights(net: BuiltinNet, path: Path, notes: Mapping[str, str] | None = 
 def read_weights(path: Path, grow: bool = False) -> tuple[BuiltinNet, str]:
     """Read a network and the SHA-256 of its file.
 
-    With `grow`, weights of the formats before are read too: maps that they do not know count nothing, and judges that
-    know other facts begin anew.
+    With `grow`, weights of the formats before are read too: maps that they do not know count nothing, and other judges
+    begin anew.
 
     Raises
     ------

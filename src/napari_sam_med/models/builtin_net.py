@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from napari_sam_med.models.builtin_facts import BOX_FACTS, N_FACTS
 
 N_CANDIDATES = 3
+MEMBERS = 5
+"""Networks of which a judge is the mean."""
 FEATURE_STRIDE = 8
 ENCODER_MULTIPLE = 32
 PROMPT_CHANNELS = 20
@@ -226,6 +228,20 @@ def _up(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
+class _Layers(nn.Module):
+    """One linear layer of each of several networks, computed together."""
+
+    def __init__(self, members: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        bound = n_in**-0.5
+        self.weight = nn.Parameter(torch.empty(members, n_in, n_out).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(members, 1, n_out).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(members, K, n_in) → (members, K, n_out)."""
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
 class Judge(nn.Module):
     """Predicted IoU of a mask from facts about it, see ``builtin_judge``: the mean of several small networks.
 
@@ -246,44 +262,37 @@ class Judge(nn.Module):
         self,
         facts: Sequence[int] = range(N_FACTS),
         compared: bool = False,
-        members: int = 5,
+        members: int = MEMBERS,
         width: int = 32,
     ) -> None:
         super().__init__()
-        self.facts, self.compared = list(facts), compared
+        self.facts, self.compared, self.members = list(facts), compared, members
         n = len(self.facts) * (3 if compared else 1)
         self.register_buffer("mean", torch.zeros(n))
         self.register_buffer("std", torch.ones(n))
-        half = width // 2
-        self.members = nn.ModuleList(
-            nn.Sequential(
-                nn.Linear(n, width), nn.ReLU(), nn.Linear(width, half), nn.ReLU(), nn.Linear(half, 1)
-            )
-            for _ in range(members)
-        )
+        self.first = _Layers(members, n, width)
+        self.second = _Layers(members, width, width // 2)
+        self.last = _Layers(members, width // 2, 1)
 
     def forward(self, facts: Tensor) -> Tensor:
         """Predicted IoU in 0..1, shape (K,), of all masks of a pool from their facts (K, N_FACTS)."""
-        seen = self.seen(facts)
-        return torch.stack([self.one(k, seen) for k in range(len(self.members))]).mean(0)
+        return self.each(self.seen(facts).expand(self.members, -1, -1)).mean(0)
 
     def seen(self, facts: Tensor) -> Tensor:
         """What it goes by, (K, n), of the masks of one pool."""
         own = facts[:, self.facts]
         return torch.cat([own, own - own[:1], own - own.mean(0)], 1) if self.compared else own
 
-    def one(self, member: int, seen: Tensor) -> Tensor:
-        """What one member predicts, (K,), from what is :meth:`seen` of masks of any pools."""
+    def each(self, seen: Tensor) -> Tensor:
+        """What every member predicts, (members, K), from what it has :meth:`seen`, (members, K, n), of any pools."""
         x = ((seen - self.mean) / self.std).clamp(-4, 4)
-        predicted: Tensor = torch.sigmoid(self.members[member](x))[..., 0]
-        return predicted
+        x = F.relu(self.second(F.relu(self.first(x))))
+        return torch.sigmoid(self.last(x))[..., 0]
 
     @torch.no_grad()
     def raise_logits(self, by: float) -> None:
         """Add to what every member says, in logits; it becomes a part of the weights."""
-        for last in (member[-1] for member in self.members if isinstance(member, nn.Sequential)):
-            assert isinstance(last, nn.Linear)
-            last.bias.add_(by)
+        self.last.bias.add_(by)
 
 
 class BuiltinNet(nn.Module):

@@ -1,4 +1,4 @@
-"""Random label maps: bodies with organs, cells, nested shapes, rings, crescents, tubes, pairs and scattered parts."""
+"""Random label maps: bodies with organs, cells, rings, crescents, tubes, horns, trees, folded bands, pairs, parts."""
 
 from __future__ import annotations
 
@@ -163,6 +163,70 @@ def star(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
     return np.hypot(dy, dx) < radius * float(rng.uniform(0.9, 1.6)), core
 
 
+def horns(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
+    """Two curved horns that mirror each other, as a rule with a bridge, in a body: grey matter, ventricles, arches.
+
+    They reach all sides of their bounding box and leave most of it empty.
+    """
+    centre, radius = _centre(rng, size), float(np.exp(rng.uniform(np.log(0.04), np.log(0.22)))) * size
+    aspect, turn = float(rng.uniform(0.7, 1.5)), float(rng.normal(0, 0.25))
+    if rng.random() < 0.3:
+        turn += float(rng.choice((np.pi / 2, np.pi)))
+    rows, cols = np.indices((size, size), dtype=np.float32)
+    dy, dx = rows - centre[0], cols - centre[1]
+    along = (np.cos(turn) * dy + np.sin(turn) * dx) / radius
+    across = np.abs(-np.sin(turn) * dy + np.cos(turn) * dx) / (radius * aspect)
+    ends, waist = rng.uniform(0.25, 0.9, 2), float(rng.uniform(0.1, 0.45))
+    place = np.clip(along, -1, 1)
+    bow = place * place
+    middle = waist * (1 - bow) + bow * np.where(place < 0, ends[0], ends[1])
+    thick = np.interp(place, (-1, -0.3, 0.3, 1), rng.uniform(0.06, 0.3, 4)).astype(np.float32)
+    core = (np.abs(across - middle) < thick) & (np.abs(along) < 1)
+    if rng.random() < 0.8:
+        level, height = float(rng.uniform(-0.5, 0.5)), float(rng.uniform(0.04, 0.2))
+        core |= (np.abs(along - level) < height) & (across < middle)
+    if rng.random() < 0.3:
+        return core, None
+    return np.hypot(along, across) < rng.uniform(1.05, 1.7), core
+
+
+def tree(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
+    """A trunk that branches again and again and gets thinner: vessels of an organ, airways."""
+    root, angle = np.array(_centre(rng, size)), float(rng.uniform(0, 6.28))
+    length = float(np.exp(rng.uniform(np.log(0.06), np.log(0.22)))) * size
+    width = length * float(rng.uniform(0.08, 0.25))
+    tips = [(root, angle)]
+    total = np.zeros((size, size), bool)
+    for _ in range(int(rng.integers(2, 5))):
+        line = np.ones((size, size), bool)
+        grown = []
+        for start, heading in tips:
+            bend = float(rng.normal(0, 0.4))
+            turns = heading + bend * np.linspace(0, 1, 40)
+            steps = np.stack([np.sin(turns), np.cos(turns)], 1) * length / 40 * float(rng.uniform(0.6, 1.3))
+            path = start + np.cumsum(steps, 0)
+            cells = np.rint(path).astype(int)
+            cells = cells[((cells >= 0) & (cells < size)).all(1)]
+            line[cells[:, 0], cells[:, 1]] = False
+            spread = float(rng.uniform(0.3, 0.8))
+            grown += [(path[-1], turns[-1] + side * spread) for side in (-1, 1)]
+        if not line.all():
+            total |= distance_transform_edt(line) < max(width, 0.8)
+        tips, length, width = grown, length * 0.75, width * 0.7
+    return total, None
+
+
+def ribbon(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
+    """A band that follows a folded outline, and what it wraps: cortex, wall of a bowel."""
+    inner, _ = island(rng, size)
+    depth = distance_transform_edt(inner)
+    most = float(depth.max())
+    if most < 3:
+        return inner, None
+    band = inner & (depth <= max(1.5, most * float(rng.uniform(0.15, 0.5))))
+    return (band, None) if rng.random() < 0.4 else (inner, inner & ~band)
+
+
 def _cells(rng: np.random.Generator, size: int) -> Labels:
     """Warped noise: the largest of several smooth fields at each pixel."""
     n = int(rng.integers(3, 12))
@@ -234,5 +298,8 @@ _OBJECTS: tuple[Callable[[np.random.Generator, int], tuple[Mask, Mask | None]], 
     pair,
     star,
     crescent,
+    horns,
+    tree,
+    ribbon,
 )
-_OBJECT_ODDS = (0.27, 0.12, 0.12, 0.13, 0.09, 0.08, 0.10, 0.09)
+_OBJECT_ODDS = (0.22, 0.10, 0.10, 0.10, 0.08, 0.07, 0.09, 0.08, 0.08, 0.04, 0.04)

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel
 
 pytest.importorskip("napari")
 
@@ -131,11 +133,23 @@ def test_another_plane_turns_the_viewer(panel, scene, scores):
     assert (position.axis, position.index) == (2, 20)
 
 
+def test_a_long_name_of_the_scores_is_cut_in_its_middle(panel, scores):
+    name = "a <very> long name of a segmentation " * 5 + "& its truth"
+    panel.show_scores(Scores(scores.frame, name, scores.image, scores.truth))
+    label = panel.source_label
+    drawn = QLabel.text(label)
+    assert label.text() == name
+    assert "…" in drawn
+    assert (drawn[:8], drawn[-9:]) == ("a <very>", "its truth")
+    assert label.fontMetrics().horizontalAdvance(drawn) <= label.width()
+    assert label.textFormat() == Qt.TextFormat.PlainText
+
+
 def test_scores_from_a_file_find_their_slices_in_the_chosen_layers(panel, scene, scores, tmp_path):
     path = tmp_path / "scores.csv"
     scores.frame.to_csv(path, index=False)
     panel.open_scores(path)
-    assert panel.source_label.text() == "<b>scores.csv</b>"
+    assert panel.source_label.text() == "scores.csv"
     assert panel.choosers.truth_layer.isVisibleTo(panel)
     panel.choosers.truth_layer.choose(scene.truth)
     panel.show_row(1)

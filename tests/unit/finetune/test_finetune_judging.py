@@ -9,6 +9,7 @@ from napari_sam_med.core.windowing import CT_PRESETS
 from napari_sam_med.finetune import judging
 from napari_sam_med.finetune.data import sample_at
 from napari_sam_med.finetune.judging import (
+    PARTS,
     Verdicts,
     _loss,
     _Pools,
@@ -83,11 +84,13 @@ def test_where_there_is_no_choice_only_the_predicted_iou_counts():
     torch.manual_seed(0)
     judge = BuiltinNet(SMALL).requires_grad_(False).judge
     facts, iou = torch.randn(4, N_FACTS), torch.rand(4)
+    every_member = np.zeros((judge.members, 1), np.int64)
     ranked, corrected = (
-        float(_loss(judge, 0, _Pools.of(judge, [Verdicts(facts, iou, choice)]), np.array([0])))
+        float(_loss(judge, _Pools.of(judge, [Verdicts(facts, iou, choice)]), every_member))
         for choice in (True, False)
     )
-    assert corrected == pytest.approx(float(F.smooth_l1_loss(judge.one(0, facts), iou, beta=0.1)))
+    said = judge.each(judge.seen(facts).expand(judge.members, -1, -1))
+    assert corrected == pytest.approx(float(F.smooth_l1_loss(said, iou.expand_as(said), beta=0.1)))
     assert ranked > corrected + 0.01
 
 
@@ -97,11 +100,25 @@ def test_each_member_of_the_judge_is_kept_from_other_cases():
         Verdicts(torch.zeros(1, N_FACTS), torch.zeros(1), True, source=cases[k % 6]) for k in range(60)
     ]
     seen = [{verdicts[i].source for i in share} for share in _shares(verdicts, np.arange(60), 2)]
-    assert seen == [{"liver", "lung", ""}, {"brain", "cord_a", "cord_b", ""}]
-    few = _shares(verdicts, np.arange(60), 7)  # fewer cases than members: parts of the prompts instead
-    assert {len(set(share)) for share in few} <= {51, 52}
-    assert len({tuple(share) for share in few}) == 7
+    assert seen == [{"cord_b", "liver", "lung", ""}, {"brain", "cord_a", ""}]
+    more = _shares(verdicts, np.arange(60), 2 * PARTS)
+    assert all(np.array_equal(a, b) for a, b in zip(more[:PARTS], more[PARTS:], strict=True))
+    few = [each for each in verdicts if each.source != "lung"]  # too few cases: parts of the prompts instead
+    shares = _shares(few, np.arange(50), 7)
+    assert {len(set(share)) for share in shares} <= {42, 43}
+    assert len({tuple(share) for share in shares}) == 7
     assert all(len(share) == 3 for share in _shares(verdicts, np.arange(3), 7))
+
+
+def test_members_are_kept_from_about_as_many_prompts_each():
+    counts = {"a": 1, "b": 1, "c": 1, "d": 97, "e": 50, "f": 50, "g": 100, "h": 100, "i": 100}
+    verdicts = [
+        Verdicts(torch.zeros(1, N_FACTS), torch.zeros(1), True, source=case)
+        for case, n in counts.items()
+        for _ in range(n)
+    ]
+    shares = _shares(verdicts, np.arange(len(verdicts)), PARTS)
+    assert [len(verdicts) - len(share) for share in shares] == [100] * PARTS
 
 
 def test_exact_prompts_have_tight_boxes_only(monkeypatch):
@@ -131,11 +148,44 @@ def test_exact_prompts_are_asked_on_slices_as_they_are_shown(monkeypatch):
     monkeypatch.setattr(BuiltinSegmenter, "encode", lambda self, image: seen.append(image))
     monkeypatch.setattr(judging, "Look", lambda net, embedding, device: None)
     monkeypatch.setattr(judging, "_asked", lambda look, mask, *rest: asked.append(mask) or [])
+    monkeypatch.setattr(judging, "BODY_SHARE", 0.0)
     list(collect(net, 5, 3, 64, real, 1.0, exact=True))
     assert len(seen) == len(asked) == 5
     shown = CT_PRESETS["soft-tissue"].apply(real[0].values)
     assert all(np.array_equal(image, shown) for image in seen)
     assert all(np.array_equal(mask, wanted == 1) for mask in asked)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_whole_body_is_asked_for_on_slices_without_labels_too(exact, monkeypatch):
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).eval().requires_grad_(False)
+    labels, body = np.zeros((70, 90), int), np.zeros((70, 90), bool)
+    body[15:55, 20:70] = True
+    labels[20:40, 30:50] = 1
+    values = np.where(body, 100.0, -1000.0).astype(np.float32)
+    values[25:30, 35:40] = -1000.0  # air in the body belongs to it
+    limits = (-1000.0, 100.0)
+    with_labels, without = (
+        RealSlice(values, np.asarray(found, np.int32), limits, True, name)
+        for found, name in ((labels, "labelled"), (0 * labels, "unlabelled"))
+    )
+    asked = []
+    monkeypatch.setattr(judging, "_asked", lambda look, mask, *rest: asked.append(mask) or [])
+    monkeypatch.setattr(judging, "BODY_SHARE", 1.0)
+    list(collect(net, 8, 3, 64, [without], 1.0, exact=exact))
+    assert len(asked) == 8
+    if exact:
+        assert all((mask & body).sum() / (mask | body).sum() > 0.9 for mask in asked)
+    monkeypatch.setattr(judging, "BODY_SHARE", 0.2)
+    sources = []
+    real = [with_labels, without]
+    monkeypatch.setattr(
+        judging, "_asked", lambda *rest: [Verdicts(torch.zeros(1, N_FACTS), torch.zeros(1), True)]
+    )
+    for some in collect(net, 30, 3, 64, real, 1.0, exact=exact):
+        sources += [each.source for each in some]
+    assert set(sources) == {"labelled", "unlabelled"}
 
 
 def test_judges_learn_from_recoloured_slices_too(monkeypatch):
@@ -150,6 +200,7 @@ def test_judges_learn_from_recoloured_slices_too(monkeypatch):
         return unit
 
     monkeypatch.setattr("napari_sam_med.finetune.augment.recoloured", noted)
+    monkeypatch.setattr(judging, "BODY_SHARE", 0.0)
     list(collect(net, 8, 3, 64, [real_slice(labels)], 1.0))
     assert 0 < len(recoloured) < 8
     seen = len(recoloured)
@@ -162,9 +213,9 @@ def test_exact_prompts_are_asked_on_other_slices(monkeypatch):
     net = BuiltinNet(SMALL).eval().requires_grad_(False)
     seeds = []
 
-    def noted(index, seed, *rest):
+    def noted(index, seed, *rest, **more):
         seeds.append(seed)
-        return sample_at(index, seed, *rest)
+        return sample_at(index, seed, *rest, **more)
 
     monkeypatch.setattr(judging, "sample_at", noted)
     for exact in (False, True):
@@ -205,7 +256,7 @@ def test_a_case_is_judged_by_members_that_have_not_seen_it():
     ]
     net = still(BuiltinNet(SMALL))
     with torch.no_grad():
-        net.judge.members[0][-1].bias.fill_(-2.0)  # kept from case a alone
+        net.judge.last.bias[::PARTS] = -2.0  # kept from case a alone
     only_a = [v for v in verdicts if v.source == "a"]
     assert calibrate(net, only_a, verdicts)["click"] == pytest.approx(2.0, abs=1e-3)
 

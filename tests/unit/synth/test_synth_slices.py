@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from scipy.ndimage import center_of_mass, label
+from scipy.ndimage import binary_erosion, center_of_mass, convolve, distance_transform_edt, label
+from skimage.morphology import skeletonize
 
 from napari_sam_med.synth import abdomen_ct, random_slice
 from napari_sam_med.synth.noise import smooth_field
-from napari_sam_med.synth.shapes import crescent, pair
+from napari_sam_med.synth.shapes import crescent, horns, pair, ribbon, tree
 
 
 def test_same_seed_same_slice():
@@ -119,3 +120,51 @@ def test_crescents_lie_beside_what_bounds_them():
         beside.append(np.hypot(*apart) / np.sqrt(mask.sum()))
     assert len(beside) > 10
     assert np.median(beside) > 0.25  # a ring would be about 0
+
+
+def test_horns_leave_most_of_their_box_empty_and_mirror_each_other():
+    fills, reached, alike = [], [], []
+    for seed in range(40):
+        body, core = horns(np.random.default_rng(seed), 256)
+        horn = body if core is None else core
+        rows, cols = np.nonzero(horn)
+        if not len(rows) or rows.min() == 0 or cols.min() == 0 or rows.max() == 255 or cols.max() == 255:
+            continue  # cut by the edge of the slice
+        box = horn[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1]
+        fills.append(box.mean())
+        mirrored = max((box & box[::-1, ::-1]).sum(), (box & box[:, ::-1]).sum(), (box & box[::-1]).sum())
+        alike.append(mirrored / box.sum())
+        if core is not None:
+            reached.append((core & body).sum() / core.sum())
+    assert np.median(fills) < 0.5
+    assert np.median(alike) > 0.5
+    assert np.median(reached) > 0.9
+
+
+def test_a_tree_branches_into_thinner_tips_and_is_one_piece():
+    tips, thinner = [], []
+    for seed in range(25):
+        mask, _ = tree(np.random.default_rng(seed), 256)
+        if mask.sum() < 300:
+            continue  # mostly beyond the slice
+        assert label(mask, np.ones((3, 3)))[1] == 1
+        line = skeletonize(mask)
+        neighbours = convolve(line.astype(int), np.ones((3, 3)), mode="constant") * line
+        tips.append(int((neighbours == 2).sum()))
+        depth = distance_transform_edt(mask)[line]
+        thinner.append(np.percentile(depth, 10) / np.percentile(depth, 90))
+    assert len(tips) > 8
+    assert np.median(tips) >= 4
+    assert np.median(thinner) < 0.7
+
+
+def test_a_ribbon_runs_along_the_whole_outline_of_what_it_wraps():
+    for seed in range(12):
+        mask, rest = ribbon(np.random.default_rng(seed), 128)
+        if rest is None:
+            continue
+        band = mask & ~rest
+        outline = mask & ~binary_erosion(mask, border_value=1)
+        assert band[outline].all()
+        assert 0 < band.sum() < mask.sum()
+        assert distance_transform_edt(band).max() < distance_transform_edt(mask).max()

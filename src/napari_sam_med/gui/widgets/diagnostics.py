@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -46,7 +45,7 @@ from napari_sam_med.gui.widgets.diagnostics_statistics import (
     partial_steps,
 )
 from napari_sam_med.gui.widgets.diagnostics_table import describe_row, known_factors, strongest_factor
-from napari_sam_med.gui.widgets.evaluate_controls import MessageStrip, ScrollPanel, row
+from napari_sam_med.gui.widgets.evaluate_controls import MessageStrip, ScrollPanel, row, title
 from napari_sam_med.gui.widgets.evaluate_scores import Scores, board_of, read_scores
 from napari_sam_med.gui.widgets.figure import Draw, FigurePanel
 from napari_sam_med.gui.widgets.figure_dots import Dots
@@ -100,8 +99,7 @@ class DiagnosticsPanel(QWidget):
     # ---- building
 
     def _build(self) -> None:
-        self.source_label = QLabel("<b>Scores</b>")
-        self.source_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.source_label = title("Scores")
         self.message = MessageStrip()
         self.message.say("")
         self.message.button.setToolTip("Do without the prediction of this row.")
@@ -171,7 +169,7 @@ class DiagnosticsPanel(QWidget):
         self.row.forget()
         self._edition += 1  # an answer about the scores before may still be on its way
         self.statistics.clear()
-        self.source_label.setText(f"<b>{scores.source}</b>")
+        self.source_label.setText(scores.source)
         self.source_label.setToolTip(f"{scores.source}: {len(scores.frame)} rows")
         self.choosers.offer_scores(scores)
         self.advice.show_table(scores.frame)

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_sam_med.gui.state import bare
 from napari_sam_med.gui.widgets.following import follow
@@ -247,3 +248,15 @@ def row(*widgets: QWidget, stretch: int = -1) -> QHBoxLayout:
     for i, widget in enumerate(widgets):
         layout.addWidget(widget, 1 if i == stretch else 0)
     return layout
+
+
+def title(text: str) -> QElidingLabel:
+    """Bold text of any length: cut in its middle to the room there is, it never makes the panel wider."""
+    label = QElidingLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setElideMode(Qt.TextElideMode.ElideMiddle)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    bold = label.font()
+    bold.setBold(True)
+    label.setFont(bold)
+    return label
