@@ -24,7 +24,7 @@ from napari_sam_med.models.builtin_net import (
     SCALE_CHANNEL,
     TONE_CHANNEL,
 )
-from napari_sam_med.models.builtin_tone import BINS, bin_places, histogram, smoothed, windowed
+from napari_sam_med.models.builtin_tone import BINS, bin_places, bin_shares, histograms, smoothed, windowed
 
 FACT_GRID = 36
 """Cells on a side of the region grid on which masks are judged."""
@@ -50,14 +50,8 @@ def image_facts(p: Tensor, maps: Tensor) -> Tensor:
     Tensor, shape (P, 41)
         The first of ``NAMES``, up to the scale.
     """
-    mask = _Mask.of(p)
-    rows = {
-        **_shape(p, mask, maps),
-        **_greys(mask, maps),
-        **_edges(mask, maps),
-        **_classes(mask, maps),
-        **_beyond(mask, maps),
-    }
+    seen = _Seen.of(p, maps)
+    rows = {**_shape(p, seen), **_greys(seen), **_edges(seen), **_classes(seen), **_beyond(seen)}
     rows["scale"] = maps[:, SCALE_CHANNEL, 0, 0]
     return torch.stack([rows[name] for name in NAMES[: len(rows)]], 1)
 
@@ -112,177 +106,227 @@ def mask_iou(masks: Tensor) -> Tensor:
     return shared / (area[:, None] + area[None] - shared).clamp_min(1)
 
 
-def _sum(x: Tensor) -> Tensor:
-    return x.flatten(1).sum(1)
+def _sums(*maps: Tensor) -> tuple[Tensor, ...]:
+    """Sum (P,) of each of some maps (P, R, R); all at once, for small ones cost their number."""
+    return torch.stack(maps, 1).flatten(2).sum(2).unbind(1)
 
 
-def _share(x: Tensor, of: Tensor) -> Tensor:
-    return _sum(x * of) / (_sum(of) + 1.0)
+def _grown(masks: Tensor, cells: int) -> Tensor:
+    return (windowed(masks, (1.0,) * (2 * cells + 1)) > 0.5).to(masks.dtype)
 
 
-def _grown(mask: Tensor, cells: int) -> Tensor:
-    return (windowed(mask, (1.0,) * (2 * cells + 1)) > 0.5).to(mask.dtype)
+def _gradient(x: Tensor) -> tuple[Tensor, Tensor]:
+    rows = F.pad(x, (0, 0, 1, 1), mode="replicate")
+    cols = F.pad(x, (1, 1, 0, 0), mode="replicate")
+    return (rows[..., 2:, :] - rows[..., :-2, :]) / 2, (cols[..., 2:] - cols[..., :-2]) / 2
 
 
-def _shrunk(mask: Tensor, cells: int) -> Tensor:
-    return 1 - _grown(1 - mask, cells)
-
-
-class _Mask(NamedTuple):
-    """Masks (P, R, R) of 0 and 1, and what is around and deep inside of them."""
+class _Seen(NamedTuple):
+    """Masks (P, R, R) of 0 and 1, what is around and deep inside of them, and what the slice shows there."""
 
     own: Tensor
     ring: Tensor
     near: Tensor
     deep: Tensor
+    thick: Tensor
+    """What is left of the mask without its three outermost cells."""
+    box: Tensor
+    outside: Tensor
+    """A border of BORDER cells just outside the box."""
+    edge: Tensor
+    """The same just inside."""
+    inside: Tensor
+    """Where there is a slice."""
+    local: Tensor
+    offset: Tensor
+    tone: Tensor
+    slopes: tuple[Tensor, Tensor]
+    """Gradient of the mask and of the greys along rows and columns, each (P, 2, R, R)."""
 
     @classmethod
-    def of(cls, p: Tensor) -> _Mask:
+    def of(cls, p: Tensor, maps: Tensor) -> _Seen:
         own = (p > 0.5).to(p.dtype)
-        return cls(own, _grown(own, 2) - own, _grown(own, 3), _shrunk(own, 2))
+        box, inside, local = maps[:, BOX_CHANNEL], maps[:, INSIDE_CHANNEL], maps[:, LOCAL_CHANNEL]
+        grown = _grown(torch.stack([own, 1 - own, box, 1 - box], 1), BORDER).unbind(1)
+        near, thin = _grown(torch.stack([own, 1 - own], 1), 3).unbind(1)
+        return cls(
+            own,
+            ring=grown[0] - own,
+            near=near,
+            deep=1 - grown[1],
+            thick=1 - thin,
+            box=box,
+            outside=(grown[2] - box) * inside,
+            edge=box - 1 + grown[3],
+            inside=inside,
+            local=local,
+            offset=maps[:, OFFSET_CHANNEL : OFFSET_CHANNEL + 2],
+            tone=maps[:, TONE_CHANNEL],
+            slopes=_gradient(smoothed(torch.stack([own, local], 1))),
+        )
 
 
-def _shape(p: Tensor, masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
+def _shape(p: Tensor, seen: _Seen) -> dict[str, Tensor]:
     """Outline and fit to the box."""
-    mask = masks.own
-    box, offset = maps[:, BOX_CHANNEL], maps[:, OFFSET_CHANNEL : OFFSET_CHANNEL + 2]
-    area = _sum(mask) + 1.0
-    touched, reach = [], []
-    for axis in range(2):
-        for sign in (-1.0, 1.0):
-            place = offset[:, axis] * sign
-            touched.append((mask * box * (place > 0.86)).flatten(1).amax(1))
-            reach.append((mask * (place.clamp(-1.5, 1.5) + 1.5)).flatten(1).amax(1) - 1.5)
-    reaches = torch.stack(reach, 1)
-    far = offset.abs()
-    gradient = torch.stack(_gradient(smoothed(mask[:, None])[:, 0]), 0).square().sum(0).sqrt()
+    mask, box = seen.own, seen.box
+    sides = torch.cat([-seen.offset, seen.offset], 1)
+    touched = ((mask * box)[:, None] * (sides > 0.86)).amax((2, 3))
+    reaches = (mask[:, None] * (sides.clamp(-1.5, 1.5) + 1.5)).amax((2, 3)) - 1.5
+    far = seen.offset.abs()
+    rim, corners = (box * (distance > at) for distance, at in ((far.amax(1), 0.88), (far.amin(1), 0.7)))
+    outline = torch.hypot(seen.slopes[0][:, 0], seen.slopes[1][:, 0])
+    closed = 1 - _grown(1 - seen.near, 3)
+    thin = 1 - _grown(1 - mask, 1)
+    n, boxed, over, in_rim, rims, in_corners, all_corners, length, thin_n, thick_n, closed_n, doubt = _sums(
+        mask,
+        box,
+        mask * (1 - box),
+        mask * rim,
+        rim,
+        mask * corners,
+        corners,
+        outline,
+        thin,
+        seen.thick,
+        closed,
+        p * (1 - p),
+    )
+    area = n + 1.0
     return {
-        "fill": area / (_sum(box) + 1.0),
-        "over": _sum(mask * (1 - box)) / area,
-        "touched": torch.stack(touched, 1).mean(1),
+        "fill": area / (boxed + 1.0),
+        "over": over / area,
+        "touched": touched.mean(1),
         "least_reach": reaches.amin(1),
         "mean_reach": reaches.mean(1),
-        "rim": _share(mask, box * (far.amax(1) > 0.88)),
-        "corners": _share(mask, box * (far.amin(1) > 0.7)),
-        "perimeter": _sum(gradient) / area.sqrt(),
-        "thin": _sum(_shrunk(mask, 1)) / area,
-        "thick": _sum(_shrunk(mask, 3)) / area,
-        "bays": (_sum(_shrunk(masks.near, 3)) / area).clamp(max=3),
-        "doubt": _sum(p * (1 - p)) / area,
+        "rim": in_rim / (rims + 1.0),
+        "corners": in_corners / (all_corners + 1.0),
+        "perimeter": length / area.sqrt(),
+        "thin": thin_n / area,
+        "thick": thick_n / area,
+        "bays": (closed_n / area).clamp(max=3),
+        "doubt": doubt / area,
     }
 
 
-def _moments(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    n = _sum(weight) + 1e-3
-    mean = _sum(x * weight) / n
-    return mean, (_sum(x * x * weight) / n - mean.square()).clamp_min(0)
-
-
-def _greys(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
+def _greys(seen: _Seen) -> dict[str, Tensor]:
     """Grey inside against that around, in standard deviations."""
-    mask = masks.own
-    x, inside, box = maps[:, LOCAL_CHANNEL], maps[:, INSIDE_CHANNEL], maps[:, BOX_CHANNEL]
-    within = _moments(x, mask)
-    ring = _moments(x, masks.ring * inside)
-    edge = _moments(x, mask - masks.deep)
-    rest = _moments(x, box * (1 - mask) * inside)
-    out = _moments(x, (1 - box) * (1 - mask) * inside)
+    mask, inside, x = seen.own, seen.inside, seen.local
+    around = (1 - mask) * inside
+    weights = torch.stack(
+        [mask, seen.ring * inside, mask - seen.deep, seen.box * around, (1 - seen.box) * around], 1
+    )
+    powers = torch.stack([torch.ones_like(x), x, x * x], 3).flatten(1, 2)
+    n, first, second = (weights.flatten(2) @ powers).unbind(2)
+    mean = first / (n + 1e-3)
+    var = (second / (n + 1e-3) - mean.square()).clamp_min(0)
 
-    def contrast(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> Tensor:
-        return ((a[0] - b[0]).abs() / (a[1] + b[1] + 0.05).sqrt()).clamp(max=LIMIT)
+    def contrast(a: int, b: int) -> Tensor:
+        apart = (mean[:, a] - mean[:, b]).abs()
+        return (apart / (var[:, a] + var[:, b] + 0.05).sqrt()).clamp(max=LIMIT)
 
     return {
-        "sd_in": within[1].sqrt(),
-        "sd_ring": ring[1].sqrt(),
-        "contrast_ring": contrast(within, ring),
-        "contrast_edge": contrast(edge, ring),
-        "contrast_rest": contrast(within, rest),
-        "contrast_out": contrast(within, out),
-        "mean_in": within[0].abs(),
+        "sd_in": var[:, 0].sqrt(),
+        "sd_ring": var[:, 1].sqrt(),
+        "contrast_ring": contrast(0, 1),
+        "contrast_edge": contrast(2, 1),
+        "contrast_rest": contrast(0, 3),
+        "contrast_out": contrast(0, 4),
+        "mean_in": mean[:, 0].abs(),
     }
 
 
-def _gradient(x: Tensor) -> tuple[Tensor, Tensor]:
-    rows = F.pad(x[:, None], (0, 0, 1, 1), mode="replicate")[:, 0]
-    cols = F.pad(x[:, None], (1, 1, 0, 0), mode="replicate")[:, 0]
-    return (rows[:, 2:] - rows[:, :-2]) / 2, (cols[:, :, 2:] - cols[:, :, :-2]) / 2
-
-
-def _edges(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
+def _edges(seen: _Seen) -> dict[str, Tensor]:
     """Whether the grey changes where the outline runs, in its direction and always to the same side."""
-    mask = masks.own
-    dy, dx = _gradient(smoothed(maps[:, LOCAL_CHANNEL : LOCAL_CHANNEL + 1])[:, 0])
-    my, mx = _gradient(smoothed(mask[:, None])[:, 0])
-    grey, outline = torch.hypot(dy, dx), torch.hypot(my, mx)
-    both = _sum(grey * outline)
-    along = my * dy + mx * dx
-    length = _sum(outline) + 1e-3
-    box_edge = _share(grey, maps[:, BOX_CHANNEL])
+    rows, cols = seen.slopes
+    outline, grey = torch.hypot(rows, cols).unbind(1)
+    along = rows[:, 0] * rows[:, 1] + cols[:, 0] * cols[:, 1]
+    both, line, ahead, either, seen_n, boxed, all_box, within, deep = _sums(
+        grey * outline,
+        outline,
+        along,
+        along.abs(),
+        outline * (grey > EDGE_SEEN),
+        grey * seen.box,
+        seen.box,
+        grey * seen.deep,
+        seen.deep,
+    )
+    length, box_edge = line + 1e-3, boxed / (all_box + 1.0)
     return {
         "edge": both / length,
         "edge_over_box": (both / length / (box_edge + 0.02)).clamp(max=LIMIT),
-        "edge_one_way": _sum(along).abs() / (both + 1e-3),
-        "edge_along": _sum(along.abs()) / (both + 1e-3),
-        "edge_inside": _share(grey, masks.deep),
-        "edge_seen": _sum(outline * (grey > EDGE_SEEN)) / length,
+        "edge_one_way": ahead.abs() / (both + 1e-3),
+        "edge_along": either / (both + 1e-3),
+        "edge_inside": within / (deep + 1.0),
+        "edge_seen": seen_n / length,
         "edge_box": box_edge,
     }
 
 
-def _classes(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
+def _classes(seen: _Seen) -> dict[str, Tensor]:
     """Overlap of the histograms of the object, of what is around it, and of what lies beyond the box."""
-    mask = masks.own
-    inside, box = maps[:, INSIDE_CHANNEL], maps[:, BOX_CHANNEL]
-    place = bin_places(maps[:, LOCAL_CHANNEL])
-
-    rest = box * (1 - mask)
-    parts = (mask, rest, (1 - box) * (1 - mask), masks.ring, 1 - mask, box)
-    counted = histogram(
-        place.repeat(len(parts), 1), torch.cat([(part * inside).flatten(1) for part in parts])
-    )
-    within, around, beyond, ring, others, share = counted.chunk(len(parts))
-    alike = (within > others).to(mask.dtype).gather(1, place.round().long()).view_as(mask)
-    outside = (1 - box) * inside
+    mask, inside, box = seen.own, seen.inside, seen.box
+    rest, outside = box * (1 - mask), (1 - box) * inside
+    parts = torch.stack([mask, rest, outside * (1 - mask), seen.ring, 1 - mask, box], 1) * inside[:, None]
+    if seen.local.stride(0) == 0:  # all on one region
+        counted = histograms(bin_shares(seen.local[:1]), parts.flatten(2).flatten(0, 1)[None])
+        counted = counted.view(*parts.shape[:2], BINS)
+    else:
+        counted = histograms(bin_shares(seen.local), parts.flatten(2))
+    within, around, beyond, ring, others, share = counted.unbind(1)
+    place = bin_places(seen.local).round().long()
+    alike = (within > others).to(mask.dtype).gather(1, place).view_as(mask)
     bins = torch.arange(BINS, dtype=mask.dtype, device=mask.device)
     below, mean = share.cumsum(1), (share * bins).cumsum(1)
     between = ((mean[:, -1:] * below - mean).square() / (below * (1 - below)).clamp_min(1e-4)).amax(1)
     spread = (share * bins.square()).sum(1) - mean[:, -1].square()
+    near_out, there = seen.near * outside, rest * inside
+    leak, near_n, alike_out, out_n, alike_rest, rest_n, tone_in, n, tone_rest = _sums(
+        alike * near_out,
+        near_out,
+        alike * outside,
+        outside,
+        alike * there,
+        there,
+        seen.tone * mask,
+        mask,
+        seen.tone * there,
+    )
     return {
         "same_rest": torch.minimum(within, around).sum(1),
         "same_out": torch.minimum(within, beyond).sum(1),
         "same_ring": torch.minimum(within, ring).sum(1),
-        "leak": _share(alike, masks.near * outside),
-        "alike_out": _share(alike, outside),
-        "alike_rest": _share(alike, rest * inside),
-        "tone_in": _share(maps[:, TONE_CHANNEL], mask),
-        "tone_rest": _share(maps[:, TONE_CHANNEL], rest * inside),
+        "leak": leak / (near_n + 1.0),
+        "alike_out": alike_out / (out_n + 1.0),
+        "alike_rest": alike_rest / (rest_n + 1.0),
+        "tone_in": tone_in / (n + 1.0),
+        "tone_rest": tone_rest / (rest_n + 1.0),
         "two_classes": between / spread.clamp_min(0.01),
     }
 
 
-def _beyond(masks: _Mask, maps: Tensor) -> dict[str, Tensor]:
+def _beyond(seen: _Seen) -> dict[str, Tensor]:
     """Whether what lies just outside the box looks like the object or like the rest of the box.
 
     A box that somebody drew around an object has none of it outside.
     """
-    mask, box, inside = masks.own, maps[:, BOX_CHANNEL], maps[:, INSIDE_CHANNEL]
-    x = maps[:, LOCAL_CHANNEL]
-    outside = (_grown(box, BORDER) - box) * inside
-    edge = box - _shrunk(box, BORDER)
-    rest = box * (1 - mask)
-
-    def mean(weight: Tensor) -> Tensor:
-        return (_sum(x * weight) / (_sum(weight) + 1e-3))[:, None, None]
-
-    own, other = mean(mask * box), mean(rest)
-    apart = own - other
+    mask, box, x, outside = seen.own, seen.box, seen.local, seen.outside
+    own, rest = mask * box, box * (1 - mask)
+    weights = torch.stack([own, rest, outside], 1).flatten(2)
+    powers = torch.stack([torch.ones_like(x), x], 3).flatten(1, 2)
+    counts, sums = (weights @ powers).unbind(2)
+    mean, other, around = (sums / (counts + 1e-3)).unbind(1)
+    apart = mean - other
     apart = apart + 0.05 * torch.sign(apart) + 1e-6
-    like = ((x - own).abs() < (x - other).abs()).to(x.dtype)
-    next_to = _grown(mask * edge, BORDER) * outside
+    like = ((x - mean[:, None, None]).abs() < (x - other[:, None, None]).abs()).to(x.dtype)
+    next_to = _grown(mask * seen.edge, BORDER) * outside
+    like_out, like_in, like_rest, goes_on, next_n = _sums(
+        like * outside, like * own, like * rest, like * next_to, next_to
+    )
     return {
-        "beyond": ((mean(outside) - other) / apart).clamp(-3, 3)[:, 0, 0],
-        "like_beyond": _share(like, outside),
-        "like_inside": _share(like, mask * box),
-        "like_rest": _share(like, rest),
-        "goes_on": _share(like, next_to),
+        "beyond": ((around - other) / apart).clamp(-3, 3),
+        "like_beyond": like_out / (counts[:, 2] + 1.0),
+        "like_inside": like_in / (counts[:, 0] + 1.0),
+        "like_rest": like_rest / (counts[:, 1] + 1.0),
+        "goes_on": goes_on / (next_n + 1.0),
     }

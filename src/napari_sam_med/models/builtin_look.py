@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -225,7 +226,11 @@ def consensus(both: Tensor, maps: Tensor, greys: Tensor | None = None) -> Tensor
 
 def _pasted(found: Sequence[tuple[Tensor, Tensor]], rows: Tensor, cols: Tensor) -> Tensor:
     """Logits on their regions brought to pixels at `rows` × `cols`, (K, rows, cols)."""
-    return torch.cat([paste(v[None].float(), roi, rows, cols, FAR_OUTSIDE) for v, roi in found])
+    out = []
+    for _, group in groupby(found, lambda each: each[1].data_ptr()):  # all answers to a box lie on one region
+        logits, regions = zip(*group, strict=True)
+        out.append(paste(torch.stack(logits).float(), regions[0], rows, cols, FAR_OUTSIDE))
+    return torch.cat(out)
 
 
 def _stability(logits: Tensor) -> float:

@@ -64,39 +64,37 @@ def tone_maps(
         inner pixels; log-ratio of the core and everything but the inner pixels; and for the bright and the dark side
         of that threshold, inside the box, the log-ratio of the side and all else, its pixels taken anew twice.
     """
-    place = bin_places(local)
-    inner_, outer_ = inner.flatten(1), outer.flatten(1)
-    first = _log_ratio(place, inner_, outer_)
-    if brief:
-        return F.pad(first.view_as(local), (0, 0, 0, 0, 0, TONE_CHANNELS - 1))
-    seen = prev.flatten(1)
-    guess = torch.sigmoid(3 * first) * inner_
-    weight = torch.where(has_prev.flatten(1) > 0, seen, guess)
-    known = torch.where(has_prev.flatten(1) > 0, torch.ones_like(seen), (inner_ + outer_).clamp(max=1))
-    second = _log_ratio(place, weight, known * (1 - weight).clamp_min(0))
-    cut = _otsu(place, inner_)
-    over = ((place - cut[:, None]) / 4).clamp(-1, 1)
-    known_ = (inner_ + outer_ + box.flatten(1)).clamp(max=1)
-    third = _log_ratio(place, core.flatten(1), known_ * (1 - inner_))
-    maps = torch.stack([first, second, over, third], 1).unflatten(2, local.shape[2:])
-    if not bool((box > 0).any()):
-        return F.pad(maps, (0, 0, 0, 0, 0, 2))
-    bright = _side(place, maps[:, 2:3], box, known_)
-    dark = _side(place, -maps[:, 2:3], box, known_)
-    return torch.cat([maps, bright, dark], 1)
+    with torch.autocast(local.device.type, enabled=False):  # counts need more digits than bfloat16 has
+        shares = bin_shares(local)
+        inner_, outer_ = inner.flatten(1), outer.flatten(1)
+        first, within = _log_ratios(shares, inner_[:, None], outer_[:, None])
+        if brief:
+            return F.pad(first.view_as(local), (0, 0, 0, 0, 0, TONE_CHANNELS - 1))
+        seen, has = prev.flatten(1), has_prev.flatten(1) > 0
+        weight = torch.where(has, seen, torch.sigmoid(3 * first[:, 0]) * inner_)
+        known = torch.where(has, torch.ones_like(seen), (inner_ + outer_).clamp(max=1))
+        known_ = (inner_ + outer_ + box.flatten(1)).clamp(max=1)
+        objects = torch.stack([weight, core.flatten(1)], 1)
+        others = torch.stack([known * (1 - weight).clamp_min(0), known_ * (1 - inner_)], 1)
+        second, third = _log_ratios(shares, objects, others)[0].unbind(1)
+        over = ((bin_places(local) - _otsu(within[:, 0])[:, None]) / 4).clamp(-1, 1)
+        maps = torch.stack([first[:, 0], second, over, third], 1).unflatten(2, local.shape[2:])
+        if not bool((box > 0).any()):
+            return F.pad(maps, (0, 0, 0, 0, 0, 2))
+        return torch.cat([maps, _sides(shares, maps[:, 2:3], box, known_)], 1)
 
 
-def _side(place: Tensor, over: Tensor, box: Tensor, known: Tensor) -> Tensor:
-    """Log-ratio (P, 1, R, R) of one side of a threshold in the box and all else; 0 outside the box."""
-    ratio = over
+def _sides(shares: Tensor, over: Tensor, box: Tensor, known: Tensor) -> Tensor:
+    """Log-ratios (P, 2, R, R) of either side of a threshold in the box and all else; 0 outside the box."""
+    ratio = torch.cat([over, -over], 1)
     for _ in range(ROUNDS):
-        side = ((smoothed(ratio) > 0) & (box > 0)).to(place.dtype).flatten(1) * known
-        ratio = _log_ratio(place, side, known * (1 - side)).view_as(over)
+        side = ((smoothed(ratio) > 0) & (box > 0)).to(over.dtype).flatten(2) * known[:, None]
+        ratio = _log_ratios(shares, side, known[:, None] * (1 - side))[0].view_as(ratio)
     return smoothed(ratio) * box
 
 
 def smoothed(x: Tensor, sigma: float = SMOOTH) -> Tensor:
-    """Gaussian smoothing of maps (P, 1, R, R) by `sigma` cells."""
+    """Gaussian smoothing of maps (..., R, R) by `sigma` cells."""
     reach = math.ceil(3 * sigma)
     kernel = tuple(math.exp(-(k**2) / (2 * sigma**2)) for k in range(-reach, reach + 1))
     return windowed(x, tuple(v / sum(kernel) for v in kernel))
@@ -110,12 +108,13 @@ def guided(p: Tensor, image: Tensor, radius: int, flat: float) -> Tensor:
     """
     side = 2 * radius + 1
 
-    def mean(x: Tensor) -> Tensor:
-        return windowed(x, (1 / side,) * side, replicate=True)
+    def means(*maps: Tensor) -> tuple[Tensor, ...]:
+        return windowed(torch.stack(maps), (1 / side,) * side, replicate=True).unbind()
 
-    image_mean, p_mean = mean(image), mean(p)
-    slope = (mean(image * p) - image_mean * p_mean) / (mean(image * image) - image_mean.square() + flat)
-    return mean(slope) * image + mean(p_mean - slope * image_mean)
+    image_mean, p_mean, both, square = means(image, p, image * p, image * image)
+    slope = (both - image_mean * p_mean) / (square - image_mean.square() + flat)
+    slope, offset = means(slope, p_mean - slope * image_mean)
+    return slope * image + offset
 
 
 def windowed(x: Tensor, weights: tuple[float, ...], replicate: bool = False) -> Tensor:
@@ -146,32 +145,41 @@ def bin_places(local: Tensor) -> Tensor:
     return ((local.flatten(1) / RANGE + 1) / 2 * BINS - 0.5).clamp(0, BINS - 1)
 
 
-def histogram(place: Tensor, weight: Tensor) -> Tensor:
-    """Smoothed histograms (P, BINS) that sum to 1, of values at bin positions `place` (P, N)."""
-    low = place.floor().long()
+def bin_shares(local: Tensor) -> Tensor:
+    """How much pixels standardised inside their region, (P, ...), belong to each bin; (P, N, BINS).
+
+    A pixel between the middles of two bins counts for both, so a product with this matrix is a histogram, and one with
+    its transpose looks up a value for every pixel.
+    """
+    place = bin_places(local)
+    low = place.long().clamp_(max=BINS - 2)
     part = place - low
-    counts = torch.zeros(len(place), BINS + 1, dtype=place.dtype, device=place.device)
-    counts.scatter_add_(1, low, weight * (1 - part))
-    counts.scatter_add_(1, low + 1, weight * part)
-    smooth = counts[:, :BINS] @ _band(BINS, BIN_SMOOTH, False, place.device).to(place.dtype)
-    return smooth / smooth.sum(1, keepdim=True).clamp_min(1e-6)
+    shares = place.new_zeros((*place.shape, BINS))
+    return shares.scatter_(2, torch.stack([low, low + 1], 2), torch.stack([1 - part, part], 2))
 
 
-def _log_ratio(place: Tensor, inner: Tensor, outer: Tensor) -> Tensor:
-    """How much likelier each value is inside than outside, (P, N), as tanh of half the log-ratio (-1..1)."""
+def histograms(shares: Tensor, weights: Tensor) -> Tensor:
+    """Smoothed histograms (P, W, BINS) that sum to 1, from :func:`bin_shares` (P, N, BINS) and weights (P, W, N)."""
+    smooth = weights @ shares @ _band(BINS, BIN_SMOOTH, False, shares.device).to(shares.dtype)
+    return smooth / smooth.sum(2, keepdim=True).clamp_min(1e-6)
+
+
+def _log_ratios(shares: Tensor, inner: Tensor, outer: Tensor) -> tuple[Tensor, Tensor]:
+    """How much likelier each value is inside than outside, (P, W, N), as tanh of half the log-ratio (-1..1).
+
+    For W pairs of weights (P, W, N) each; with the histograms (P, W, BINS) of the inner ones.
+    """
     floor = 0.2 / BINS
-    inside, outside = histogram(place, inner) + floor, histogram(place, outer) + floor
+    within, without = histograms(shares, torch.cat([inner, outer], 1)).chunk(2, 1)
+    inside, outside = within + floor, without + floor
     ratio = (inside - outside) / (inside + outside)  # = tanh(log(inside / outside) / 2)
-    low = place.floor().long().clamp(max=BINS - 2)
-    part = place - low
-    return ratio.gather(1, low) * (1 - part) + ratio.gather(1, low + 1) * part
+    return ratio @ shares.transpose(1, 2), within
 
 
-def _otsu(place: Tensor, weight: Tensor) -> Tensor:
-    """Bin position (P,) of Otsu's threshold of the weighted values."""
-    share = histogram(place, weight)
-    bins = torch.arange(BINS, dtype=place.dtype, device=place.device)
+def _otsu(share: Tensor) -> Tensor:
+    """Bin position (P,) of Otsu's threshold of histograms (P, BINS)."""
+    bins = torch.arange(BINS, dtype=share.dtype, device=share.device)
     below = share.cumsum(1)
     mean = (share * bins).cumsum(1)
     between = (mean[:, -1:] * below - mean).square() / (below * (1 - below)).clamp_min(1e-4)
-    return between.argmax(1).to(place.dtype) + 0.5
+    return between.argmax(1).to(share.dtype) + 0.5
