@@ -26,7 +26,7 @@ from napari_sam_med.finetune.samples import (
     outer_box,
     taken,
 )
-from napari_sam_med.finetune.targets import visible_share, whole_body
+from napari_sam_med.finetune.targets import visible_share
 from napari_sam_med.models.builtin import BuiltinSegmenter
 from napari_sam_med.models.builtin_answers import PREFERENCE, again_pool, box_pools
 from napari_sam_med.models.builtin_choice import Pool, preferred
@@ -45,6 +45,8 @@ OBJECTS, CLICKED = 8, 3
 """Objects a slice that are asked for with a box, and how many of them with a click too."""
 PARTS = 5
 """Parts of the cases of which each member of a judge is kept from one."""
+SMALL_CASE = 0.01
+"""Share of the prompts below which a case is small."""
 MOST_SHIFT, SHIFTS = 3.0, 601
 """Largest shift of the judges' logits, and how many are tried."""
 LEAST_PIXELS = 50
@@ -93,7 +95,8 @@ def collect(
     """What the network answers on training slices, slice by slice: to boxes, clicks, and a correction of either.
 
     Of the real slices only those with labels count, and only their labels: regions of like grey would teach the judge
-    that answers made of greys are right. In some of all slices the whole body is asked for, which is rarely labelled.
+    that answers made of greys are right. In some of all slices, but for exact prompts, the whole body is asked for: it
+    is rarely labelled.
 
     Parameters
     ----------
@@ -109,20 +112,22 @@ def collect(
     model = BuiltinSegmenter(net, "0" * 64)
     labelled = [each for each in real if each.labels.any()]
     shown = _asked_for(labelled) if exact else []
-    finest = [each for each in real if each.finest] if exact else []
+    cases: dict[str, list[RealSlice]] = {}
+    for each in real:
+        cases.setdefault(each.group, []).append(each)
     for index in range(slices):
         if stop is not None and stop():
             return
         rng = np.random.default_rng([seed + SEED, 1 + exact, index])
-        body = bool(rng.random() < BODY_SHARE)
-        if finest if body else shown:
-            image, masks, source = _as_shown(rng, finest if body else shown, body)
+        body = bool(rng.random() < BODY_SHARE) and not exact
+        if shown:
+            image, masks, source = _as_labelled(rng, shown)
         else:
             other = seed + SEED + exact  # exact prompts are asked on other slices
             shares = (CLEAN_SHARE, float(body), (1 - body) * RECOLOUR_SHARE)
-            sample = sample_at(
-                index, other, size, OBJECTS, real if body else labelled, real_share, *shares, bodies=body
-            )
+            # cases are as likely as each other where bodies are asked for, which differ little within one
+            chosen = [some[int(rng.integers(len(some)))] for some in cases.values()] if body else labelled
+            sample = sample_at(index, other, size, OBJECTS, chosen, real_share, *shares, bodies=body)
             image, masks, source = sample.image, _different(sample.masks), sample.source
         with torch.no_grad():
             look = Look(net, model.encode(image), "cpu")
@@ -141,14 +146,13 @@ def _asked_for(real: Sequence[RealSlice]) -> list[RealSlice]:
     ]
 
 
-def _as_shown(
-    rng: np.random.Generator, real: Sequence[RealSlice], body: bool
+def _as_labelled(
+    rng: np.random.Generator, real: Sequence[RealSlice]
 ) -> tuple[NDArray[np.uint8], list[NDArray[np.bool_]], str]:
-    """A real slice as it is shown, some of its visible objects as they are labelled or the whole body, and its case."""
+    """A real slice as it is shown, some of its visible objects as they are labelled, and its case."""
     while True:
         chosen = real[int(rng.integers(len(real)))]
-        image = chosen.shown()
-        labels = whole_body(image) if body else chosen.labels
+        image, labels = chosen.shown(), chosen.labels
         masks = [labels == value for value in rng.permutation(np.unique(labels[labels > 0]))]
         seen = [
             mask
@@ -307,19 +311,22 @@ def _away(sources: Sequence[str], members: int) -> list[set[str]]:
     """The cases that each member is kept from, given the case of every prompt; none where there are too few cases.
 
     They are cut into parts with about as many prompts each. Cases with neighbouring names, which are often of one
-    patient, are kept away together.
+    patient, are kept away together; but small ones are dealt out in turn, lest one member is kept from all bodies.
     """
     parts = min(PARTS, members)
     counts = Counter(source for source in sources if source)
     if len(counts) < parts:
         return []
-    cases = sorted(counts)
-    size = np.array([counts[case] for case in cases])
-    part = ((np.cumsum(size) - size / 2) / size.sum() * parts).astype(int)
-    return [
-        {case for case, k in zip(cases, part, strict=True) if k == member % parts}
-        for member in range(members)
-    ]
+    total = sum(counts.values())
+    large = sorted(case for case, n in counts.items() if n >= SMALL_CASE * total)
+    small = sorted(set(counts) - set(large))
+    size = np.array([counts[case] for case in large])
+    part = ((np.cumsum(size) - size / 2) / size.sum() * parts).astype(int).tolist()
+    part += [k % parts for k in range(len(small))]
+    away: list[set[str]] = [set() for _ in range(parts)]
+    for case, k in zip(large + small, part, strict=True):
+        away[k].add(case)
+    return [away[member % parts] for member in range(members)]
 
 
 class _Pools(NamedTuple):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from napari_sam_med.models.builtin_facts import BOX_FACTS, N_FACTS
 
 N_CANDIDATES = 3
-MEMBERS = 5
+MEMBERS = 15
 """Networks of which a judge is the mean."""
 FEATURE_STRIDE = 8
 ENCODER_MULTIPLE = 32
