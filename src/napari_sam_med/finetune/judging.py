@@ -274,7 +274,7 @@ def calibrate(net: BuiltinNet, verdicts: Sequence[Verdicts], taught: Sequence[Ve
         for each in verdicts:
             if each.boxed != boxed or not each.ranked:
                 continue
-            every = judge.each(judge.seen(each.facts).expand(judge.members, -1, -1))
+            every = judge.every(each.facts)
             for scores in [every[k] for k, part in enumerate(away) if each.source in part]:
                 best = preferred(scores, PREFERENCE if boxed else 0.0)
                 said.append(float(scores[best]))

@@ -276,7 +276,11 @@ class Judge(nn.Module):
 
     def forward(self, facts: Tensor) -> Tensor:
         """Predicted IoU in 0..1, shape (K,), of all masks of a pool from their facts (K, N_FACTS)."""
-        return self.each(self.seen(facts).expand(self.members, -1, -1)).mean(0)
+        return self.every(facts).mean(0)
+
+    def every(self, facts: Tensor) -> Tensor:
+        """What every member predicts, (members, K), of all masks of a pool from their facts (K, N_FACTS)."""
+        return self.each(self.seen(facts).expand(self.members, -1, -1))
 
     def seen(self, facts: Tensor) -> Tensor:
         """What it goes by, (K, n), of the masks of one pool."""

@@ -101,14 +101,19 @@ def tube(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
     )
     fine = np.linspace(0, 1, 3 * size)
     path = np.stack([np.polyval(np.polyfit(t, knots[:, a], 3), fine) for a in range(2)], 1)
-    cells = np.rint(path).astype(int)
-    cells = cells[((cells >= 0) & (cells < size)).all(1)]
     line = np.ones((size, size), bool)
-    line[cells[:, 0], cells[:, 1]] = False
+    _run_through(line, path)
     if line.all():
         return blob(rng, size)
     width = float(np.exp(rng.uniform(np.log(1.2), np.log(0.06 * size))))
     return distance_transform_edt(line) < width, None
+
+
+def _run_through(line: Mask, path: NDArray[np.float64]) -> None:
+    """Clear the cells of `line` that the points (N, 2) of a path lie in; those beyond the slice are left out."""
+    cells = np.rint(path).astype(int)
+    cells = cells[((cells >= 0) & (cells < line.shape)).all(1)]
+    line[cells[:, 0], cells[:, 1]] = False
 
 
 def island(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
@@ -205,9 +210,7 @@ def tree(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
             turns = heading + bend * np.linspace(0, 1, 40)
             steps = np.stack([np.sin(turns), np.cos(turns)], 1) * length / 40 * float(rng.uniform(0.6, 1.3))
             path = start + np.cumsum(steps, 0)
-            cells = np.rint(path).astype(int)
-            cells = cells[((cells >= 0) & (cells < size)).all(1)]
-            line[cells[:, 0], cells[:, 1]] = False
+            _run_through(line, path)
             spread = float(rng.uniform(0.3, 0.8))
             grown += [(path[-1], turns[-1] + side * spread) for side in (-1, 1)]
         if not line.all():
