@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from napari_sam_med.core.windowing import CT_PRESETS
+from napari_sam_med.finetune.graft import grafted
 from napari_sam_med.finetune.real import RealSlice
 from napari_sam_med.synth.appearance import scan, to_grey
 from napari_sam_med.synth.noise import smooth_field
@@ -23,20 +24,25 @@ def augment(
     size: int,
     clean_share: float = 0.0,
     recolour_share: float = 0.0,
+    grafts: bool = False,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """A random view of a real slice: uint8 image and labels, both (size, size).
 
     A `clean_share` of the views is only windowed and laid out anew, without blur, noise or artefacts. In a
-    `recolour_share` of those with labels every tissue gets another grey, see :func:`recoloured`.
+    `recolour_share` of those with labels every tissue gets another grey, see :func:`recoloured`. With
+    `grafts` procedural shapes are set into it, which alone are labelled then, see :func:`grafted`.
     """
     low, high = _window(rng, source)
     clean = clean_share > 0 and rng.random() < clean_share
     unit = np.clip((source.values - low) / max(high - low, 1e-6), -0.2, 1.2)
     if recolour_share > 0 and rng.random() < recolour_share and source.labels.any():
         unit = recoloured(rng, unit, source.labels)
+    labels = source.labels
+    if grafts:
+        unit, labels = grafted(rng, unit)
     grid = _geometry(rng, source.labels.shape, size)
     image = map_coordinates(unit, grid, order=1, mode="constant", cval=float(unit.min()))
-    labels = map_coordinates(source.labels, grid, order=0, mode="constant", cval=0)
+    labels = map_coordinates(labels, grid, order=0, mode="constant", cval=0)
     if clean:
         return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8), labels
     if rng.random() < 0.3:

@@ -51,6 +51,8 @@ class TrainConfig:
         Share of the real slices on which the network learns that are not distorted.
     recolour_share : float
         Share of its labelled real slices in which every tissue gets another grey.
+    graft_share : float
+        Share of its real slices into which procedural shapes are set as the objects.
     judge_slices : int
         Slices from whose answers the judge of the predicted IoU learns after the last step; 0 leaves it as it is.
     validate_every : int
@@ -60,7 +62,7 @@ class TrainConfig:
     checkpoint_every : int
         Steps between checkpoints.
     workers : int
-        Processes that make slices; 0 makes them in the training process.
+        Processes that make slices, and that ask for what the judges learn from; 0 does it in the training process.
     threads : int
         CPU threads for torch; 0 leaves torch's own choice.
     device : str
@@ -93,6 +95,7 @@ class TrainConfig:
     real_share: float = 0.35
     clean_share: float = 0.0
     recolour_share: float = 0.0
+    graft_share: float = 0.0
     judge_slices: int = 400
     validate_every: int = 250
     validation_slices: int = 32

@@ -29,12 +29,13 @@ def sample_at(
     region_share: float = REGION_SHARE,
     recolour_share: float = 0.0,
     bodies: bool = False,
+    graft_share: float = 0.0,
 ) -> Sample:
     """The sample number `index` of the stream with this seed; the same numbers give the same sample.
 
     In a `region_share` of the real slices, and in those without labels, the objects are regions of similar grey, or
     with `bodies` the whole body. A `clean_share` of the real slices is not distorted; in a `recolour_share` of the
-    labelled ones tissues get other greys.
+    labelled ones tissues get other greys. In a `graft_share` procedural shapes set into the slice are the objects.
     """
     rng = np.random.default_rng([seed, index])
     while True:
@@ -42,8 +43,11 @@ def sample_at(
         if real and rng.random() < real_share:
             chosen = real[int(rng.integers(len(real)))]
             source = chosen.group
-            image, labels = augment(rng, chosen, size, clean_share, recolour_share)
-            if rng.random() < region_share or not chosen.labels.any():
+            grafts = graft_share > 0 and bool(rng.random() < graft_share)
+            image, labels = augment(rng, chosen, size, clean_share, recolour_share, grafts)
+            if grafts:
+                unite = False
+            elif rng.random() < region_share or not chosen.labels.any():
                 labels, unite = whole_body(image) if bodies else grey_regions(rng, image), False
         else:
             image, labels = random_slice(rng, size)
@@ -66,10 +70,11 @@ class SampleStream(IterableDataset[list[Sample]]):
         real_share: float = 0.0,
         clean_share: float = 0.0,
         recolour_share: float = 0.0,
+        graft_share: float = 0.0,
     ) -> None:
         self.seed, self.batch, self.size, self.prompts, self.start = seed, batch, size, prompts, start
         self.real, self.real_share, self.clean_share = real, real_share, clean_share
-        self.recolour_share = recolour_share
+        self.recolour_share, self.graft_share = recolour_share, graft_share
 
     def __iter__(self) -> Iterator[list[Sample]]:
         worker = get_worker_info()
@@ -86,6 +91,7 @@ class SampleStream(IterableDataset[list[Sample]]):
                     self.real_share,
                     self.clean_share,
                     recolour_share=self.recolour_share,
+                    graft_share=self.graft_share,
                 )
                 for i in range(self.batch)
             ]

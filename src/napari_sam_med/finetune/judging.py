@@ -1,10 +1,9 @@
-"""Training of the judge: answers of the finished network on training slices, and how good they really are."""
+"""Training of the judges: from answers of the finished network on training slices, and how good they really are."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,190 +14,21 @@ from scipy.special import expit, logit
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from napari_sam_med.core.prompt import Prompt
-from napari_sam_med.finetune.data import sample_at
-from napari_sam_med.finetune.real import RealSlice
-from napari_sam_med.finetune.samples import (
-    MAX_SHARE,
-    centre_click,
-    drawn_box,
-    inner_click,
-    outer_box,
-    taken,
-)
-from napari_sam_med.finetune.targets import visible_share
-from napari_sam_med.models.builtin import BuiltinSegmenter
-from napari_sam_med.models.builtin_answers import PREFERENCE, again_pool, box_pools
-from napari_sam_med.models.builtin_choice import Pool, preferred
-from napari_sam_med.models.builtin_look import Look
+from napari_sam_med.finetune.asking import Verdicts
+from napari_sam_med.models.builtin_answers import PREFERENCE
+from napari_sam_med.models.builtin_choice import preferred
 from napari_sam_med.models.builtin_net import BuiltinNet, Judge
-from napari_sam_med.models.builtin_search import click_pools
 from napari_sam_med.models.no_triton import without_triton
-from napari_sam_med.prompts.clicks import next_click
 
-SEED = 40_961
-"""Added to the run's seed, so that the judge sees other slices than the network has."""
 TEMPERATURE = 0.1
 """Differences of IoU above this decide which of two answers is the better one."""
 EPOCHS, LEAST_STEPS, BATCH, RATE = 15, 200, 64, 3e-3
-OBJECTS, CLICKED = 8, 3
-"""Objects a slice that are asked for with a box, and how many of them with a click too."""
 PARTS = 5
 """Parts of the cases of which each member of a judge is kept from one."""
 SMALL_CASE = 0.01
 """Share of the prompts below which a case is small."""
 MOST_SHIFT, SHIFTS = 3.0, 601
 """Largest shift of the judges' logits, and how many are tried."""
-LEAST_PIXELS = 50
-"""Smaller objects do not count in evaluations either (Huang et al. 2024)."""
-CLEAN_SHARE = 0.6
-"""Share of the real slices that are not distorted: users' slices are not."""
-RECOLOUR_SHARE = 0.4
-"""Share of the real slices in which every tissue gets another grey, see ``augment.recoloured``."""
-BODY_SHARE = 0.2
-"""Share of the slices in which the whole body, the only object, is asked for; slices without labels serve, too."""
-
-
-@dataclass(frozen=True, eq=False)
-class Verdicts:
-    """Answers to one prompt with their true IoU.
-
-    Attributes
-    ----------
-    facts : Tensor, shape (K, N_FACTS)
-    iou : Tensor, shape (K,)
-    ranked : bool
-        Whether a judge chooses among them, or only says how good they are (corrections).
-    boxed : bool
-        Whether they are answers to a box, for the judge of boxes.
-    source : str
-        Case the slice is of; empty for a procedural one.
-    """
-
-    facts: Tensor
-    iou: Tensor
-    ranked: bool
-    boxed: bool = False
-    source: str = ""
-
-
-def collect(
-    net: BuiltinNet,
-    slices: int,
-    seed: int,
-    size: int,
-    real: Sequence[RealSlice] = (),
-    real_share: float = 0.0,
-    stop: Callable[[], bool] | None = None,
-    exact: bool = False,
-) -> Iterator[list[Verdicts]]:
-    """What the network answers on training slices, slice by slice: to boxes, clicks, and a correction of either.
-
-    Of the real slices only those with labels count, and only their labels: regions of like grey would teach the judge
-    that answers made of greys are right. In some of all slices, but for exact prompts, the whole body is asked for: it
-    is rarely labelled.
-
-    Parameters
-    ----------
-    net : BuiltinNet
-    slices, seed, size, real, real_share
-        See ``finetune.data.sample_at``.
-    stop : callable, optional
-        Asked before every slice.
-    exact : bool
-        Ask with tight boxes for objects as they are labelled, easy ones as often as others, on real slices as they are
-        shown, of the plane with the finest pixels: what users ask, for :func:`calibrate`.
-    """
-    model = BuiltinSegmenter(net, "0" * 64)
-    labelled = [each for each in real if each.labels.any()]
-    shown = _asked_for(labelled) if exact else []
-    cases: dict[str, list[RealSlice]] = {}
-    for each in real:
-        cases.setdefault(each.group, []).append(each)
-    for index in range(slices):
-        if stop is not None and stop():
-            return
-        rng = np.random.default_rng([seed + SEED, 1 + exact, index])
-        body = bool(rng.random() < BODY_SHARE) and not exact
-        if shown:
-            image, masks, source = _as_labelled(rng, shown)
-        else:
-            other = seed + SEED + exact  # exact prompts are asked on other slices
-            shares = (CLEAN_SHARE, float(body), (1 - body) * RECOLOUR_SHARE)
-            # cases are as likely as each other where bodies are asked for, which differ little within one
-            chosen = [some[int(rng.integers(len(some)))] for some in cases.values()] if body else labelled
-            sample = sample_at(index, other, size, OBJECTS, chosen, real_share, *shares, bodies=body)
-            image, masks, source = sample.image, _different(sample.masks), sample.source
-        with torch.no_grad():
-            look = Look(net, model.encode(image), "cpu")
-            found: list[Verdicts] = []
-            for number, mask in enumerate(masks):
-                found += _asked(look, mask, number < CLICKED, rng, exact)
-        yield [replace(each, source=source) for each in found]
-
-
-def _asked_for(real: Sequence[RealSlice]) -> list[RealSlice]:
-    """Slices in which somebody may ask for a labelled object: of the finest plane, with an object that counts."""
-    return [
-        each
-        for each in real
-        if each.finest and np.bincount(each.labels.ravel())[1:].max(initial=0) > LEAST_PIXELS
-    ]
-
-
-def _as_labelled(
-    rng: np.random.Generator, real: Sequence[RealSlice]
-) -> tuple[NDArray[np.uint8], list[NDArray[np.bool_]], str]:
-    """A real slice as it is shown, some of its visible objects as they are labelled, and its case."""
-    while True:
-        chosen = real[int(rng.integers(len(real)))]
-        image, labels = chosen.shown(), chosen.labels
-        masks = [labels == value for value in rng.permutation(np.unique(labels[labels > 0]))]
-        seen = [
-            mask
-            for mask in masks
-            if LEAST_PIXELS < np.count_nonzero(mask) <= MAX_SHARE * mask.size
-            and taken(visible_share(image, mask), rng)
-        ]
-        if seen:
-            return image, seen[:OBJECTS], chosen.group
-
-
-def _different(masks: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """The masks, each once: a slice with few objects names some of them several times."""
-    return list({mask.tobytes(): mask for mask in masks}.values())
-
-
-def _asked(
-    look: Look, mask: NDArray[np.bool_], clicked: bool, rng: np.random.Generator, exact: bool
-) -> Iterator[Verdicts]:
-    r0, c0, r1, c1 = (float(v) for v in (outer_box(mask) if exact else drawn_box(rng, mask)))
-    prompts = [Prompt.from_box((r0 + 0.5, c0 + 0.5, r1 - 0.5, c1 - 0.5)).clipped(mask.shape)]
-    if clicked:
-        prompts.append(Prompt.from_points([_click(mask, rng)]))
-    for prompt in prompts:
-        boxed = prompt.box is not None
-        pool = (box_pools if boxed else click_pools)(look, [prompt])[0]
-        yield _graded(look, pool, mask, ranked=True, boxed=boxed)
-        first = look.finish(pool.unrated()[:1], None)
-        correction = next_click(first.masks[0], mask)
-        if correction is not None and clicked and rng.random() < 0.5:
-            more = prompt.with_points(correction[0], [correction[1]]).with_logits(first.low_res[0])
-            yield _graded(look, again_pool(look, more), mask, ranked=False)
-
-
-def _click(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, float]:
-    """Half the time the centre of mass, where it lies in the object; else as in the network's training."""
-    centre = centre_click(mask)
-    return centre if centre is not None and rng.random() < 0.5 else inner_click(rng, mask)
-
-
-def _graded(look: Look, pool: Pool, mask: NDArray[np.bool_], ranked: bool, boxed: bool = False) -> Verdicts:
-    masks = look.finish(pool.unrated(), None).masks
-    shared = (masks & mask).sum((1, 2))
-    either = (masks | mask).sum((1, 2))
-    iou = torch.from_numpy((shared / np.maximum(either, 1)).astype(np.float32))
-    return Verdicts(pool.facts.clone(), iou, ranked, boxed)
 
 
 def train_judges(net: BuiltinNet, verdicts: Sequence[Verdicts], seed: int) -> dict[str, float]:

@@ -17,11 +17,12 @@ from torch.utils.data import DataLoader
 
 from napari_sam_med.core.errors import InputError
 from napari_sam_med.core.folders import make_folder
+from napari_sam_med.finetune.asking import Verdicts, collect
 from napari_sam_med.finetune.checkpoint import load_checkpoint, save_checkpoint
 from napari_sam_med.finetune.config import TrainConfig
 from napari_sam_med.finetune.curves import draw_curves
 from napari_sam_med.finetune.data import SampleStream, sample_at
-from napari_sam_med.finetune.judging import Verdicts, calibrate, collect, train_judges
+from napari_sam_med.finetune.judging import calibrate, train_judges
 from napari_sam_med.finetune.passes import Batch, collate, two_looks
 from napari_sam_med.finetune.real import RealSlice, load_real_slices, sample_cases
 from napari_sam_med.finetune.samples import Sample
@@ -129,19 +130,18 @@ def _judge(
     config = run.config
     net = run.mean.eval()
     verdicts: list[Verdicts] = []
-    answers = collect(net, config.judge_slices, config.seed, config.size, real, config.real_share, stop=stop)
-    for number, each in enumerate(answers, 1):
+
+    def answers(slices: int, exact: bool) -> Iterator[list[Verdicts]]:
+        return collect(
+            net, slices, config.seed, config.size, real, config.real_share, stop, exact, config.workers
+        )
+
+    for number, each in enumerate(answers(config.judge_slices, exact=False), 1):
         verdicts += each
         if number % LOG_EVERY == 0:
             figures = {"judged slices": float(number)}
             yield Progress(config.steps, config.steps, time.monotonic() - began, figures)
-    exact = [
-        each
-        for some in collect(
-            net, config.judge_slices // 3, config.seed, config.size, real, config.real_share, stop, exact=True
-        )
-        for each in some
-    ]
+    exact = [each for some in answers(config.judge_slices // 3, exact=True) for each in some]
     if stop is not None and stop():
         return
     verdicts += exact
@@ -256,6 +256,7 @@ def _loader(config: TrainConfig, start: int, real: list[RealSlice]) -> Any:
         config.real_share,
         config.clean_share,
         config.recolour_share,
+        config.graft_share,
     )
     return DataLoader(
         stream,

@@ -19,8 +19,7 @@ def random_labels(rng: np.random.Generator, size: int) -> Labels:
     base = _BASES[rng.choice(len(_BASES), p=_BASE_ODDS)](rng, size)
     top = int(base.max())
     for _ in range(int(rng.integers(0, 9))):
-        painter = _OBJECTS[rng.choice(len(_OBJECTS), p=_OBJECT_ODDS)]
-        mask, core = painter(rng, size)
+        mask, core = random_shape(rng, size)
         if rng.random() < 0.25 and mask.any():  # a lesion keeps to the organ it lies in
             rows, cols = np.nonzero(mask)
             middle = len(rows) // 2
@@ -33,6 +32,11 @@ def random_labels(rng: np.random.Generator, size: int) -> Labels:
     if rng.random() < 0.6:
         base = warp_labels(rng, base, float(rng.uniform(0.002, 0.02)))
     return base
+
+
+def random_shape(rng: np.random.Generator, size: int) -> tuple[Mask, Mask | None]:
+    """One object of any kind, both (size, size): all of it, and its core where that is a tissue of its own."""
+    return _OBJECTS[rng.choice(len(_OBJECTS), p=_OBJECT_ODDS)](rng, size)
 
 
 def _polar(
