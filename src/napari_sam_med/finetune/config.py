@@ -71,6 +71,9 @@ class TrainConfig:
         Compute in bfloat16 where it does no harm, on a CPU too; on CUDA always.
     init : str
         Optional weights file (safetensors) to start from.
+    init_share : float
+        Share of the weights of `init` in what is exported after the last step: the mean of the weights before and after
+        further training does better on what neither has seen (Wortsman et al. 2022, WiSE-FT).
     encoder, decoder : tuple of int
         Widths, see ``models.builtin_net.BuiltinConfig``.
     features : int
@@ -105,6 +108,7 @@ class TrainConfig:
     device: str = "auto"
     bfloat16: bool = False
     init: str = ""
+    init_share: float = 0.0
     encoder: tuple[int, ...] = (24, 48, 96, 144, 192)
     decoder: tuple[int, ...] = (16, 40, 80, 144)
     features: int = 64

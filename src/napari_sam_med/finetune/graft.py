@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_erosion, gaussian_filter
 from skimage.transform import resize
 
+from napari_sam_med.synth.noise import smooth_field
 from napari_sam_med.synth.shapes import random_shape
 
 Image = NDArray[np.float32]
@@ -18,6 +19,8 @@ CANVAS = 192
 """Rows and columns on which shapes are drawn before they are brought to the pixels of the slice."""
 BODY_ODDS = 0.4
 """How often what lies around the core of a shape is set in, too; else the core alone, in what is there."""
+MIXED_ODDS = 0.3
+"""How often a shape without a core has a part of another grey that belongs to it: a tumour with its necrosis."""
 COPIED_ODDS = 0.35
 """How often a graft takes its grey from elsewhere in the slice, so that it has its like outside its box."""
 CONTRAST = (0.05, 0.5)
@@ -53,11 +56,12 @@ def grafted(rng: np.random.Generator, unit: Image) -> tuple[Image, NDArray[np.in
         shape = _shape(rng, min(unit.shape))
         if shape is None:
             continue
-        whole, core = shape
-        here, part = _overlap(_corner(rng, unit, whole.shape), whole.shape, unit.shape)
-        layers = [whole, core] if core is not None else [whole]
-        for layer in layers:
-            _set_in(rng, image, labels, here, layer[part])
+        layers, mixed = shape
+        here, part = _overlap(_corner(rng, unit, layers[0].shape), layers[0].shape, unit.shape)
+        for number, layer in enumerate(layers):
+            inside = _set_in(rng, image, here, layer[part])
+            if not (mixed and number):
+                labels[here] = np.where(inside, labels.max() + 1, labels[here])
     return image, labels
 
 
@@ -70,16 +74,12 @@ def _corner(rng: np.random.Generator, unit: Image, shape: tuple[int, ...]) -> tu
 
 
 def _set_in(
-    rng: np.random.Generator,
-    image: Image,
-    labels: NDArray[np.int32],
-    here: tuple[slice, slice],
-    cover: Image,
-) -> None:
-    """Mix one layer (rows, cols), the share of each pixel it covers, into image and labels at `here`."""
+    rng: np.random.Generator, image: Image, here: tuple[slice, slice], cover: Image
+) -> NDArray[np.bool_]:
+    """Mix one layer (rows, cols), the share of each pixel it covers, into an image at `here`; where it is labelled."""
     inside = cover > COVERED
     if not inside.any():
-        return
+        return inside
     there = image[here]
     mean = float(there[inside].mean())
     if rng.random() < COPIED_ODDS:
@@ -89,25 +89,32 @@ def _set_in(
     grey = float(np.clip(grey, -0.1, 1.1))
     new = grey + (there - mean) * float(rng.uniform(0.0, 0.8))
     image[here] = there * (1 - cover) + new * cover
-    labels[here] = np.where(inside, labels.max() + 1, labels[here])
+    return inside
 
 
-def _shape(rng: np.random.Generator, side: int) -> tuple[Image, Image | None] | None:
-    """A shape's cover (rows, cols) on the pixels of a slice, 0 to 1, and that of its core; None where it is none."""
+def _shape(rng: np.random.Generator, side: int) -> tuple[list[Image], bool] | None:
+    """Covers (rows, cols), 0 to 1, of a shape and of its core on the pixels of a slice; None where there is no shape.
+
+    Beside them whether the core is a part of the shape, and no tissue of its own.
+    """
     whole, core = random_shape(rng, CANVAS)
     if core is not None and rng.random() > BODY_ODDS:
         whole, core = core & whole, None
     rows, cols = (np.flatnonzero(whole.any(axis)) for axis in (1, 0))
     if len(rows) == 0 or whole.mean() > 0.9:
         return None
+    mixed = core is None and rng.random() < MIXED_ODDS
+    if mixed:
+        core = smooth_field(rng, (CANVAS, CANVAS), float(rng.uniform(3, 12))) > rng.uniform(-0.5, 0.8)
+        if rng.random() < 0.5:  # a rim is left
+            core &= binary_erosion(whole, iterations=int(rng.integers(2, 8)))
     window = np.s_[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
     long = max(whole[window].shape)
     length = min(float(np.exp(rng.uniform(np.log(LEAST_SIDE), np.log(MOST_SHARE * side)))), float(long))
     shape = tuple(max(2, round(n * length / long)) for n in whole[window].shape)
     blur = float(rng.uniform(0.0, 0.6))
-    return _cover(whole[window], shape, blur), None if core is None else _cover(
-        core[window] & whole[window], shape, blur
-    )
+    layers = [whole] if core is None else [whole, core & whole]
+    return [_cover(layer[window], shape, blur) for layer in layers], mixed
 
 
 def _cover(mask: NDArray[np.bool_], shape: tuple[int, ...], blur: float) -> Image:

@@ -25,6 +25,8 @@ TEMPERATURE = 0.1
 EPOCHS, LEAST_STEPS, BATCH, RATE = 15, 200, 64, 3e-3
 PARTS = 5
 """Parts of the cases of which each member of a judge is kept from one."""
+EVENNESS = 0.5
+"""Power of the number of a case's prompts with which each counts less; with 1 all cases count the same."""
 SMALL_CASE = 0.01
 """Share of the prompts below which a case is small."""
 MOST_SHIFT, SHIFTS = 3.0, 601
@@ -42,9 +44,9 @@ def train_judges(net: BuiltinNet, verdicts: Sequence[Verdicts], seed: int) -> di
 def train_judge(judge: Judge, verdicts: Sequence[Verdicts], seed: int) -> float:
     """Fit a judge; returns the mean absolute error of its predicted IoU on a tenth of the prompts, held out.
 
-    Every prompt counts the same. The members of the judge are kept from a part of the cases each, so that their mean
-    goes by what is true of all of them. Beside the IoU of each answer it learns which one is the best, where it is to
-    choose.
+    A case counts with the square root of the number of its prompts. The members of the judge are kept from a part of
+    the cases each, so that their mean goes by what is true of all of them. Beside the IoU of each answer it learns
+    which one is the best, where it is to choose.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -63,9 +65,9 @@ def train_judge(judge: Judge, verdicts: Sequence[Verdicts], seed: int) -> float:
     for p in judge.parameters():
         p.requires_grad_(True)
     shares = _shares(verdicts, own, judge.members)
-    batch = min(BATCH, *map(len, shares))
+    odds = [_odds([verdicts[i].source for i in share]) for share in shares]
     for _ in range(steps):
-        chosen = np.stack([rng.choice(share, batch, replace=False) for share in shares])
+        chosen = np.stack([rng.choice(share, BATCH, p=p) for share, p in zip(shares, odds, strict=True)])
         loss = _loss(judge, pools, chosen)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -135,6 +137,13 @@ def _shares(verdicts: Sequence[Verdicts], own: NDArray[np.int64], members: int) 
             np.delete(own, np.s_[member::members]) if len(own) > members else own for member in range(members)
         ]
     return [np.array([i for i in own if verdicts[i].source not in part]) for part in away]
+
+
+def _odds(sources: Sequence[str]) -> NDArray[np.float64]:
+    """How likely each prompt is to be learnt from, given the case of every one: less so where its case has many."""
+    counts = Counter(sources)
+    odds = np.array([counts[source] ** -EVENNESS for source in sources])
+    return odds / odds.sum()
 
 
 def _away(sources: Sequence[str], members: int) -> list[set[str]]:

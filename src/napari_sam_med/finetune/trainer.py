@@ -67,6 +67,8 @@ class _Run:
     optimizer: torch.optim.Optimizer
     device: torch.device
     step: int = 0
+    mixed: bool = False
+    """Whether the exported weights hold their share of the first ones."""
     judged: bool = False
 
 
@@ -116,6 +118,9 @@ def train(
             yield Progress(run.step, config.steps, time.monotonic() - began, figures, scores)
         if run.step % config.checkpoint_every == 0 or last:
             _save(out, run)
+    if run.step >= config.steps and config.init and config.init_share and not run.mixed:
+        _follow(run.mean, _first(config).to(run.device), 1 - config.init_share)
+        run.mixed = True
     _save(out, run)
     if run.step:
         draw_curves(out / "log.csv", out / "validation.csv", out / "curves.png")
@@ -183,7 +188,7 @@ def _start(config: TrainConfig, out: Path) -> _Run:
     widths = BuiltinConfig(config.encoder, config.features, config.decoder, config.fine_grid)
     net = BuiltinNet(widths)
     if config.init:
-        net.load_state_dict(read_weights(Path(config.init), grow=True)[0].state_dict())
+        net.load_state_dict(_first(config).state_dict())
     mean = BuiltinNet(widths)
     mean.load_state_dict(net.state_dict())
     net.to(device)
@@ -199,8 +204,14 @@ def _start(config: TrainConfig, out: Path) -> _Run:
         mean.load_state_dict(state["mean"])
         optimizer.load_state_dict(state["optimizer"])
         run.step = int(state["step"])
+        run.mixed = bool(state.get("mixed", False))
         run.judged = bool(state.get("judged", False))
     return run
+
+
+def _first(config: TrainConfig) -> BuiltinNet:
+    """The network that the run starts from."""
+    return read_weights(Path(config.init), grow=True)[0]
 
 
 def _train_step(run: _Run, samples: list[Sample]) -> dict[str, float]:
@@ -286,6 +297,7 @@ def _save(out: Path, run: _Run) -> None:
         run.config,
         {
             "step": run.step,
+            "mixed": run.mixed,
             "judged": run.judged,
             "net": run.net.state_dict(),
             "mean": run.mean.state_dict(),

@@ -18,7 +18,7 @@ from napari_sam_med.models.builtin_net import BOX_CHANNEL, BRIGHT_CHANNEL, DARK_
 from napari_sam_med.models.builtin_roi import box_of_mask, roi_of_image, roi_of_mask, roi_points, sample_map
 from napari_sam_med.models.builtin_search import compared, own_box, search, search_fast, told_around
 
-PREFERENCE = 0.15
+PREFERENCE = 0.05
 """By how much another answer to a box must be believed in more than the consensus to come before it."""
 LOOSE = 0.65
 """IoU of the network's own box and the drawn one below which the drawn one is loose."""

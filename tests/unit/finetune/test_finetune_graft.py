@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion
 
 from napari_sam_med.finetune import graft
 from napari_sam_med.finetune.augment import augment
@@ -27,6 +28,8 @@ def test_only_what_is_covered_changes_and_the_same_state_gives_the_same():
         assert image.dtype == np.float32
         assert labels.dtype == np.int32
         changed = np.abs(image - unit) > 0.02
+        if not changed.any():  # the greys may be those that were there
+            continue
         assert labels.max() > 0
         rows, cols = np.nonzero(changed)
         near = np.zeros_like(changed)
@@ -55,6 +58,26 @@ def test_a_thin_shape_is_mixed_with_what_it_covers_in_part(monkeypatch):
         step = np.abs(image - 0.5) / max(most, 1e-6)
         mixed += int(((step > 0.15) & (step < 0.85)).any())
     assert mixed > 10
+
+
+def test_a_part_of_another_grey_belongs_to_the_shape(monkeypatch):
+    rows, cols = np.indices((graft.CANVAS, graft.CANVAS)) - graft.CANVAS / 2
+    disc = np.hypot(rows, cols) < 80
+    monkeypatch.setattr(graft, "random_shape", lambda rng, size: (disc, None))
+    monkeypatch.setattr(graft, "MOST_GRAFTS", 2)  # exactly two
+    monkeypatch.setattr(graft, "LEAST_SIDE", 30.0)
+    spread = {}
+    for odds in (0.0, 1.0):
+        monkeypatch.setattr(graft, "MIXED_ODDS", odds)
+        each = []
+        for seed in range(20):
+            image, labels = grafted(np.random.default_rng(seed), np.full((200, 200), 0.5, np.float32))
+            assert labels.max() <= 2
+            mask = binary_erosion(labels == labels.max(), iterations=3)
+            each.append(np.ptp(image[mask]) if mask.any() else 0.0)
+        spread[odds] = np.array(each)
+    assert np.mean(spread[0.0] > 0.04) < 0.4  # but where one lies over another
+    assert np.mean(spread[1.0] > 0.04) > 0.8
 
 
 @pytest.mark.parametrize("shape", [(12, 12), (12, 200), (40, 40)])

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_sam_med.finetune.asking import Verdicts
-from napari_sam_med.finetune.judging import PARTS, _loss, _Pools, _shares, calibrate, train_judges
+from napari_sam_med.finetune.judging import PARTS, _loss, _odds, _Pools, _shares, calibrate, train_judges
 from napari_sam_med.models.builtin_facts import BOX_FACTS, N_FACTS
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet
 
@@ -82,6 +82,13 @@ def test_each_member_of_the_judge_is_kept_from_other_cases():
     assert {len(set(share)) for share in shares} <= {42, 43}
     assert len({tuple(share) for share in shares}) == 7
     assert all(len(share) == 3 for share in _shares(verdicts, np.arange(3), 7))
+
+
+def test_a_case_counts_with_the_square_root_of_its_prompts():
+    odds = _odds(["many"] * 400 + ["few"] * 100)
+    assert odds.sum() == pytest.approx(1)
+    assert odds[:400].sum() == pytest.approx(2 / 3)
+    assert len(set(odds[:400])) == len(set(odds[400:])) == 1
 
 
 def test_members_are_kept_from_about_as_many_prompts_each():
