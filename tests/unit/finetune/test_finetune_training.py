@@ -257,13 +257,13 @@ def test_a_run_resumes_where_it_stopped(tmp_path):
 def test_the_first_weights_keep_their_share_of_what_is_exported(tmp_path):
     list(train(replace(TINY, judge_slices=0), tmp_path / "first"))
     first = tmp_path / "first" / WEIGHTS
-    config = replace(TINY, judge_slices=0, seed=1, init=str(first))
+    config = replace(TINY, judge_slices=0, seed=1, init=str(first), learning_rate=0.1)
     list(train(config, tmp_path / "after"))
     for _ in range(2):  # a finished run that is started again changes nothing
         list(train(replace(config, init_share=0.25), tmp_path / "mixed"))
         nets = [read_weights(tmp_path / name / WEIGHTS)[0] for name in ("first", "after", "mixed")]
         before, after, mixed = (net.encoder.stem[0].weight for net in nets)
-        assert not torch.allclose(before, after, atol=1e-3)
+        assert (before - after).abs().mean() > 0.05
         torch.testing.assert_close(mixed, 0.25 * before + 0.75 * after, atol=2e-3, rtol=0)
 
 
