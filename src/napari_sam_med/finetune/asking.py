@@ -61,6 +61,8 @@ class Verdicts:
         Whether they are answers to a box, for the judge of boxes.
     source : str
         Case the slice is of; empty for a procedural one.
+    prefer : float
+        By how much the first answer is preferred to others, see ``builtin_choice.Pool``.
     """
 
     facts: Tensor
@@ -68,6 +70,7 @@ class Verdicts:
     ranked: bool
     boxed: bool = False
     source: str = ""
+    prefer: float = 0.0
 
 
 def collect(
@@ -237,4 +240,4 @@ def _graded(look: Look, pool: Pool, mask: NDArray[np.bool_], ranked: bool, boxed
     shared = (masks & mask).sum((1, 2))
     either = (masks | mask).sum((1, 2))
     iou = torch.from_numpy((shared / np.maximum(either, 1)).astype(np.float32))
-    return Verdicts(pool.facts.clone(), iou, ranked, boxed)
+    return Verdicts(pool.facts.clone(), iou, ranked, boxed, prefer=pool.prefer)

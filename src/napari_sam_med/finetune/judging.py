@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from napari_sam_med.finetune.asking import Verdicts
-from napari_sam_med.models.builtin_answers import PREFERENCE
 from napari_sam_med.models.builtin_choice import preferred
 from napari_sam_med.models.builtin_net import BuiltinNet, Judge
 from napari_sam_med.models.no_triton import without_triton
@@ -108,7 +107,7 @@ def calibrate(net: BuiltinNet, verdicts: Sequence[Verdicts], taught: Sequence[Ve
                 continue
             every = judge.every(each.facts)
             for scores in [every[k] for k, part in enumerate(away) if each.source in part]:
-                best = preferred(scores, PREFERENCE if boxed else 0.0)
+                best = preferred(scores, each.prefer)
                 said.append(float(scores[best]))
                 true.append(float(each.iou[best]))
                 cases.append(each.source)

@@ -12,14 +12,17 @@ from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin_choice import Pool, best_apart, box_iou, by_score, first_apart, pooled
-from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts
+from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts, mask_iou
 from napari_sam_med.models.builtin_look import FAR_OUTSIDE, STEEP, Found, Look, believed, consensus
 from napari_sam_med.models.builtin_net import BOX_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL
 from napari_sam_med.models.builtin_roi import box_of_mask, roi_of_image, roi_of_mask, roi_points, sample_map
 from napari_sam_med.models.builtin_search import compared, own_box, search, search_fast, told_around
 
-PREFERENCE = 0.05
-"""By how much another answer to a box must be believed in more than the consensus to come before it."""
+PREFERENCE, FIRM = 0.05, 0.15
+"""By how much another answer to a box must be believed in more than the consensus to come before it; and where the
+network agrees with itself."""
+AGREED = 0.8
+"""Mean IoU of the consensus with the network's own answers it was made from, from which the network does."""
 LOOSE = 0.65
 """IoU of the network's own box and the drawn one below which the drawn one is loose."""
 SAME = 0.9
@@ -38,7 +41,7 @@ def boxes(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
     The consensus comes first, unless the judge clearly prefers another answer. Where the network's mask stays far
     inside the box, the box is loose, and its greys do not count in the consensus.
     """
-    return [best_apart(look.net.box_judge, pool, SAME, PREFERENCE) for pool in box_pools(look, prompts)]
+    return [best_apart(look.net.box_judge, pool, SAME) for pool in box_pools(look, prompts)]
 
 
 def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
@@ -72,7 +75,9 @@ def _box_pool(look: Look, prompt: tuple[Tensor, Tensor], logits: Tensor, roi: Te
     own, _ = box_of_mask(masks, roi.expand(len(masks), -1))
     cell = roi[2:] * 2 / logits.shape[-1]
     grid = (roi[:2] - roi[2:] + cell / 2, cell)
-    return pooled(look, [(each, roi) for each in logits], told, masks, own, prompt, grid)
+    pool = pooled(look, [(each, roi) for each in logits], told, masks, own, prompt, grid)
+    agreed = float(mask_iou(masks)[0, [1, 3]].mean())
+    return pool._replace(prefer=FIRM if agreed >= AGREED else PREFERENCE)
 
 
 def without_holes(logits: Tensor) -> Tensor:

@@ -28,6 +28,8 @@ class Pool(NamedTuple):
 
     Less than 1 where several clicks lie close together in it.
     """
+    prefer: float = 0.0
+    """By how much another answer must be believed in more than the first to come before it."""
 
     def unrated(self) -> list[Found]:
         """All answers, with a score of 0."""
@@ -80,17 +82,17 @@ def follows(masks: Tensor, clicks: Tensor) -> Tensor:
     return right if right.any() else torch.ones_like(right)
 
 
-def best_apart(judge: Judge, pool: Pool, most: float, prefer: float = 0.0) -> list[Found]:
+def best_apart(judge: Judge, pool: Pool, most: float) -> list[Found]:
     """The answer the judge believes in most, and the next two that overlap those before by no more than `most`.
 
-    The first of the pool is kept in front unless another one is believed in by more than `prefer` above it. How well
-    answers suit the clicks counts in the choice; what is said of one that is against them is 0.
+    The first of the pool is kept in front unless another one is believed in by more than ``pool.prefer`` above it. How
+    well answers suit the clicks counts in the choice; what is said of one that is against them is 0.
     """
     said: Tensor = judge(pool.facts)
     scores = said * pool.follows
     order = by_score(scores)
     if bool(pool.follows[0]):
-        front = preferred(scores, prefer)
+        front = preferred(scores, pool.prefer)
         order = [front, *(k for k in order if k != front)]
     return first_apart(pool, order, said * (pool.follows > 0), most)
 

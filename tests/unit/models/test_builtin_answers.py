@@ -8,6 +8,7 @@ from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin import BuiltinSegmenter
 from napari_sam_med.models.builtin_answers import (
     BELIEF,
+    FIRM,
     PREFERENCE,
     SAME,
     _merged,
@@ -53,7 +54,7 @@ def given(
     pool: Pool, scores: list[float], most: float = SAME, prefer: float = 0.0
 ) -> list[tuple[int, float]]:
     """Places in the pool of the answers given, and their scores."""
-    answers = best_apart(lambda facts: torch.tensor(scores), pool, most, prefer)
+    answers = best_apart(lambda facts: torch.tensor(scores), pool._replace(prefer=prefer), most)
     places = [next(k for k, each in enumerate(pool.found) if each[0] is logits) for logits, _, _ in answers]
     return list(zip(places, [round(float(score), 3) for _, score, _ in answers], strict=True))
 
@@ -293,3 +294,20 @@ def test_answers_to_clicks_are_weighed_by_how_far_the_clicks_are_strewn():
     large = several.masks.flatten(1).sum(1).argmax()
     assert 0 <= several.follows[large] < 0.6
     assert not set(several.follows.tolist()) <= {0.0, 1.0}
+
+
+def test_the_consensus_is_held_to_where_the_network_agrees_with_itself(monkeypatch):
+    torch.manual_seed(0)
+    net = BuiltinNet(SMALL).eval().requires_grad_(False)
+    image = np.full((64, 64), 60, np.uint8)
+    image[20:40, 20:40] = 180
+    look = Look(net, BuiltinSegmenter(net, "0" * 64).encode(image), "cpu")
+    rows = torch.arange(SMALL.grid)
+    inner = ((rows > 5) & (rows < 26)).float()
+    disc, other = inner[:, None] * inner * 8 - 4, (rows[:, None] < 9).float().expand(-1, SMALL.grid) * 8 - 4
+    for answers, prefer in (((disc, other, disc), FIRM), ((other, disc, disc), PREFERENCE)):
+        monkeypatch.setattr(Look, "masks", lambda *rest, answers=answers: torch.stack(answers)[None])
+        monkeypatch.setattr(
+            "napari_sam_med.models.builtin_answers.consensus", lambda both, maps, greys: disc[None, None]
+        )
+        assert box_pools(look, [Prompt.from_box((20, 20, 39, 39))])[0].prefer == prefer
