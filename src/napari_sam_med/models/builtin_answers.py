@@ -38,8 +38,9 @@ TOGETHER = 16
 def boxes(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
     """Each box is decoded on one region around it and the positive clicks; what is bright or dark in it is offered too.
 
-    The consensus comes first, unless the judge clearly prefers another answer. Where the network's mask stays far
-    inside the box, the box is loose, and its greys do not count in the consensus.
+    The consensus comes first, unless the judge clearly prefers another answer, more clearly where the network agrees
+    with itself. Where the network's mask stays far inside the box, the box is loose, and its greys do not count in the
+    consensus.
     """
     return [best_apart(look.net.box_judge, pool, SAME) for pool in box_pools(look, prompts)]
 
@@ -76,7 +77,8 @@ def _box_pool(look: Look, prompt: tuple[Tensor, Tensor], logits: Tensor, roi: Te
     cell = roi[2:] * 2 / logits.shape[-1]
     grid = (roi[:2] - roi[2:] + cell / 2, cell)
     pool = pooled(look, [(each, roi) for each in logits], told, masks, own, prompt, grid)
-    agreed = float(mask_iou(masks)[0, [1, 3]].mean())
+    # the consensus was made from the plain answer and the last alternative
+    agreed = float(mask_iou(masks[[0, 1, 3]])[0, 1:].mean())
     return pool._replace(prefer=FIRM if agreed >= AGREED else PREFERENCE)
 
 
