@@ -144,7 +144,7 @@ def make_config(values: dict[str, Any], where: str = "the configuration") -> Tra
     Raises
     ------
     InputError
-        If a key is unknown or a value has the wrong type.
+        If a key is unknown, a value has the wrong type, or there is an `init_share` of no `init`.
     """
     defaults = {f.name: f for f in fields(TrainConfig)}
     clean: dict[str, Any] = {}
@@ -157,4 +157,10 @@ def make_config(values: dict[str, Any], where: str = "the configuration") -> Tra
         if not isinstance(given, wanted):
             raise InputError(f"{where}: {key} must be {wanted.__name__}; found {value!r}.")
         clean[key] = given
-    return TrainConfig(**clean)
+    config = TrainConfig(**clean)
+    if config.init_share and not config.init:
+        raise InputError(
+            f"{where}: init_share is {config.init_share:g}, but there is no init to take a share of; "
+            "name the weights file to start from, or leave init_share out."
+        )
+    return config

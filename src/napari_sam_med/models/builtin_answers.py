@@ -12,11 +12,12 @@ from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
 from napari_sam_med.models.builtin_choice import Pool, best_apart, box_iou, by_score, first_apart, pooled
-from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts, mask_iou
+from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts
 from napari_sam_med.models.builtin_look import FAR_OUTSIDE, STEEP, Found, Look, believed, consensus
 from napari_sam_med.models.builtin_net import BOX_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL
 from napari_sam_med.models.builtin_roi import box_of_mask, roi_of_image, roi_of_mask, roi_points, sample_map
 from napari_sam_med.models.builtin_search import compared, own_box, search, search_fast, told_around
+from napari_sam_med.models.builtin_tidy import tidied
 
 PREFERENCE, FIRM = 0.05, 0.15
 """By how much another answer to a box must be believed in more than the consensus to come before it; and where the
@@ -48,7 +49,7 @@ def boxes(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
 def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
     """Six answers to each box: the consensus, the network's three, and what is bright and what is dark in the box.
 
-    The last two have their holes filled.
+    The last two have their holes filled; all are without specks and pinholes.
     """
     box, clicks = look.boxes(prompts), look.clicks(prompts)
     n = len(prompts)
@@ -63,6 +64,8 @@ def box_pools(look: Look, prompts: list[Prompt]) -> list[Pool]:
     inside = maps[:, BOX_CHANNEL, None] > 0
     sides = torch.where(inside, STEEP * maps[:, [BRIGHT_CHANNEL, DARK_CHANNEL]], FAR_OUTSIDE)
     logits = torch.cat([first, answers, without_holes(sides)], 1)
+    around, clicked = (each.repeat_interleave(logits.shape[1], 0) for each in (roi, clicks))
+    logits = tidied(logits.flatten(0, 1), around, clicked).view_as(logits)
     return [_box_pool(look, (box[k], clicks[k]), logits[k], roi[k], maps[k]) for k in range(n)]
 
 
@@ -78,7 +81,7 @@ def _box_pool(look: Look, prompt: tuple[Tensor, Tensor], logits: Tensor, roi: Te
     grid = (roi[:2] - roi[2:] + cell / 2, cell)
     pool = pooled(look, [(each, roi) for each in logits], told, masks, own, prompt, grid)
     # the consensus was made from the plain answer and the last alternative
-    agreed = float(mask_iou(masks[[0, 1, 3]])[0, 1:].mean())
+    agreed = float(pool.overlap[0, [1, 3]].mean())
     return pool._replace(prefer=FIRM if agreed >= AGREED else PREFERENCE)
 
 
@@ -127,7 +130,9 @@ def again_pool(look: Look, prompt: Prompt) -> Pool:
     together = torch.logit((output.logits[0].sigmoid() * shares[:, None, None]).sum(0), 1e-4)
     local = _merged(known[0, 0], together, roi[0], clicks[0])
     others = by_score(output.iou[0])[1:]
-    logits = torch.cat([torch.stack([local, together]), output.logits[0, others]])
+    whole = torch.cat([together[None], output.logits[0, others]])
+    whole = tidied(whole, roi.expand(len(whole), -1), clicks.expand(len(whole), -1, -1))
+    logits = torch.cat([local[None], whole])
     roi = roi.expand(len(logits), -1)
     own = own_box(logits > 0, roi)[0] if prompt.box is None else box.expand(len(logits), -1)
     told = told_around(look, logits, roi, own, clicks.expand(len(logits), -1, -1))

@@ -21,8 +21,8 @@ class Pool(NamedTuple):
     found: list[tuple[Tensor, Tensor]]
     """Logits (R, R) and their region (4,)."""
     facts: Tensor
-    masks: Tensor
-    """(K, rows, cols), bool, on a common grid."""
+    overlap: Tensor
+    """IoU (K, K) of the masks, on a common grid."""
     follows: Tensor
     """(K,), 1 where a mask holds all positive clicks and no negative one, else 0; all 1 where none does.
 
@@ -68,9 +68,10 @@ def pooled(
     middle = positive.mean(0) if len(positive) else (box[:2] + box[2:]) / 2
     side = float(cell.prod().sqrt()) / max(look.frame.work)
     on_grid = (own - origin.repeat(2)) / cell.repeat(2)
-    placed = place_facts(masks, on_grid, (middle - origin) / cell, side, boxed)
+    overlap = mask_iou(masks)
+    placed = place_facts(masks, overlap, on_grid, (middle - origin) / cell, side, boxed)
     at = torch.cat([(clicks[:, :2] - origin) / cell, clicks[:, 2:]], 1)
-    return Pool(found, torch.cat([told, placed], 1), masks, follows(masks, at))
+    return Pool(found, torch.cat([told, placed], 1), overlap, follows(masks, at))
 
 
 def follows(masks: Tensor, clicks: Tensor) -> Tensor:
@@ -108,7 +109,7 @@ def first_apart(pool: Pool, order: list[int], scores: Tensor, most: float) -> li
 
     They keep that order, and no score is above the one before.
     """
-    chosen = filled(apart(order, mask_iou(pool.masks), most), order, N_CANDIDATES)
+    chosen = filled(apart(order, pool.overlap, most), order, N_CANDIDATES)
     out: list[Found] = []
     for k in sorted(chosen, key=order.index):
         score = float(scores[k])

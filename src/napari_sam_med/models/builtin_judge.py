@@ -56,13 +56,17 @@ def image_facts(p: Tensor, maps: Tensor) -> Tensor:
     return torch.stack([rows[name] for name in NAMES[: len(rows)]], 1)
 
 
-def place_facts(masks: Tensor, boxes: Tensor, middle: Tensor, cell: float, boxed: bool) -> Tensor:
+def place_facts(
+    masks: Tensor, overlap: Tensor, boxes: Tensor, middle: Tensor, cell: float, boxed: bool
+) -> Tensor:
     """How candidates of one prompt lie to each other and to the click.
 
     Parameters
     ----------
     masks : Tensor, shape (K, rows, cols), bool
         All candidates on one grid.
+    overlap : Tensor, shape (K, K)
+        Their IoU, see :func:`mask_iou`.
     boxes : Tensor, shape (K, 4)
         Box (r0, c0, r1, c1) of each on this grid.
     middle : Tensor, shape (2,)
@@ -79,8 +83,7 @@ def place_facts(masks: Tensor, boxes: Tensor, middle: Tensor, cell: float, boxed
         mask's and the box's middle over the size; whether the click is in the mask; `boxed`.
     """
     area = masks.flatten(1).float().sum(1)
-    iou = mask_iou(masks)
-    others = iou - torch.diag(iou.diagonal())
+    others = overlap - torch.diag(overlap.diagonal())
     n = max(1, len(masks) - 1)
     rows, cols = (torch.arange(side, dtype=torch.float32, device=masks.device) for side in masks.shape[1:])
     weight = masks.float()

@@ -14,6 +14,7 @@ from napari_sam_med.models.builtin_look import Found, Look, believed, consensus
 from napari_sam_med.models.builtin_net import N_CANDIDATES
 from napari_sam_med.models.builtin_proposals import standing_out
 from napari_sam_med.models.builtin_roi import box_of_mask, resample, roi_of_box
+from napari_sam_med.models.builtin_tidy import tidied
 
 POINT_SCALES = (1.0, 0.35, 0.12)
 """Regions tried for a prompt without a box, over the longest side of the slice."""
@@ -100,8 +101,9 @@ def _second_look(look: Look, prompt: tuple[Tensor, Tensor], first: _Answers) -> 
     every = with_clicks(torch.cat([box, standing_out(look.levels[0][0, 0], prompt[1])]), prompt[1])
     tried = every[apart(list(range(len(every))), box_iou(every), SAME_BOX)]
     around = roi_of_box(tried)
-    maps = look.fresh_maps(around, COARSE_GRID, tried, prompt[1].expand(len(tried), -1, -1))
-    second = consensus(believed(look.masks(around, maps)), maps)[:, 0]
+    clicks = prompt[1].expand(len(tried), -1, -1)
+    maps = look.fresh_maps(around, COARSE_GRID, tried, clicks)
+    second = tidied(consensus(believed(look.masks(around, maps)), maps)[:, 0], around, clicks)
     own, there = box_of_mask(second > 0, around)
     own = torch.cat([box, torch.where(there[:, None], own, tried)])
     logits, roi = torch.cat([logits, second]), torch.cat([roi, around])
@@ -170,8 +172,10 @@ def _first_look(look: Look, prompts: list[Prompt]) -> list[_Answers]:
     n = len(POINT_SCALES)
     first = _first_positive(clicks).repeat_interleave(n, 0)
     output = look.decode(roi, COARSE_GRID, box.repeat_interleave(n, 0), first)
-    roi = roi.repeat_interleave(N_CANDIDATES, 0)
-    return _Answers(output.logits.flatten(0, 1), output.iou.flatten(), roi).split(n * N_CANDIDATES)
+    roi, first = (v.repeat_interleave(N_CANDIDATES, 0) for v in (roi, first))
+    # a speck far off would make an answer's box too large
+    logits = tidied(output.logits.flatten(0, 1), roi, first)
+    return _Answers(logits, output.iou.flatten(), roi).split(n * N_CANDIDATES)
 
 
 def _scales(look: Look, clicks: Tensor) -> Tensor:

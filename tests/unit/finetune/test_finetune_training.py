@@ -55,7 +55,7 @@ def test_configuration_from_toml(tmp_path):
     assert isinstance(config.learning_rate, float)
 
 
-@pytest.mark.parametrize("text", ["stepz = 1", "steps = 'many'", "steps = ["])
+@pytest.mark.parametrize("text", ["stepz = 1", "steps = 'many'", "steps = [", "init_share = 0.5"])
 def test_bad_configuration_is_named(tmp_path, text):
     file = tmp_path / "c.toml"
     file.write_text(text)

@@ -20,6 +20,7 @@ from napari_sam_med.models.builtin_answers import (
 )
 from napari_sam_med.models.builtin_choice import BEHIND, Pool, best_apart, follows
 from napari_sam_med.models.builtin_facts import N_FACTS
+from napari_sam_med.models.builtin_judge import mask_iou
 from napari_sam_med.models.builtin_look import Look, consensus
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet, Output
 from napari_sam_med.models.builtin_proposals import standing_out
@@ -47,7 +48,7 @@ def corrected(image: np.ndarray) -> tuple[Look, Prompt]:
 def pool_of(*masks: torch.Tensor, obedient: tuple[float, ...] | None = None) -> Pool:
     found = [(mask.float() * 2 - 1, torch.zeros(4)) for mask in masks]
     right = torch.ones(len(masks)) if obedient is None else torch.tensor(obedient)
-    return Pool(found, torch.zeros(len(masks), N_FACTS), torch.stack(masks), right)
+    return Pool(found, torch.zeros(len(masks), N_FACTS), mask_iou(torch.stack(masks)), right)
 
 
 def given(
@@ -232,7 +233,7 @@ def test_pools_tell_facts_of_every_answer_whatever_the_slice(shape):
             assert n >= 2
             assert pool.facts.shape == (n, N_FACTS)
             assert torch.isfinite(pool.facts).all()
-            assert len(pool.masks) == len(pool.follows) == n
+            assert len(pool.overlap) == len(pool.follows) == n
 
 
 def test_one_click_suits_every_answer_equally():

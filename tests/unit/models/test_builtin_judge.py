@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from napari_sam_med.models.builtin_facts import N_FACTS, NAMES
-from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts, place_facts
+from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts, mask_iou, place_facts
 from napari_sam_med.models.builtin_roi import PromptBatch, prompt_maps, pyramid, roi_of_box
 
 NAN = float("nan")
@@ -35,9 +35,8 @@ def image() -> torch.Tensor:
 
 
 def test_every_fact_has_a_name(image):
-    n_places = place_facts(
-        torch.ones(2, 8, 8, dtype=torch.bool), torch.zeros(2, 4), torch.zeros(2), 1.0, True
-    ).shape[1]
+    masks = torch.ones(2, 8, 8, dtype=torch.bool)
+    n_places = place_facts(masks, mask_iou(masks), torch.zeros(2, 4), torch.zeros(2), 1.0, True).shape[1]
     assert len(told(disc(24), image)) + n_places == len(NAMES) == N_FACTS
 
 
@@ -91,7 +90,8 @@ def square_around() -> torch.Tensor:
 def test_masks_that_agree_are_told_so():
     masks = torch.stack([disc(20), disc(21), disc(6)])
     boxes = torch.tensor([[44.0, 44, 84, 84], [43, 43, 85, 85], [58, 58, 70, 70]])
-    facts = place_facts(masks, boxes, torch.tensor([64.0, 64.0]), 1 / 128, boxed=False)
+    overlap = mask_iou(masks)
+    facts = place_facts(masks, overlap, boxes, torch.tensor([64.0, 64.0]), 1 / 128, boxed=False)
     size, agreement, nearest, off, box_off, clicked, boxed = facts.T
     assert size[0] > size[2]
     assert agreement[0] > agreement[2]
@@ -100,7 +100,7 @@ def test_masks_that_agree_are_told_so():
     assert box_off.max() < 0.05
     assert clicked.tolist() == [1, 1, 1]
     assert boxed.tolist() == [0, 0, 0]
-    aside = place_facts(masks, boxes, torch.tensor([64.0, 80.0]), 1 / 128, boxed=True)
+    aside = place_facts(masks, overlap, boxes, torch.tensor([64.0, 80.0]), 1 / 128, boxed=True)
     assert (aside[:, 3] > off + 0.3).all()
     assert aside[:, 5].tolist() == [1, 1, 0]
 
