@@ -54,10 +54,10 @@ def search_fast(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
     n = [len(box) for box in each_box]
     box = torch.cat(each_box)
     around = roi_of_box(box)
-    output = look.decode(
-        around, COARSE_GRID, box, clicks.repeat_interleave(torch.tensor(n, device=look.device), 0)
-    )
-    plain = _Answers(output.logits[:, 0], output.iou[:, 0], around)  # the network's rating speaks of this one
+    clicks = clicks.repeat_interleave(torch.tensor(n, device=look.device), 0)
+    output = look.decode(around, COARSE_GRID, box, clicks)
+    logits = tidied(output.logits[:, 0], around, clicks)  # the network's rating speaks of the plain answer
+    plain = _Answers(logits, output.iou[:, 0], around)
     return [
         [(part.logits[k], part.iou[k], part.roi[k]) for k in by_score(part.iou)] for part in plain.split(n)
     ]
