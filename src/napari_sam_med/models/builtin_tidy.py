@@ -16,7 +16,7 @@ AROUND, BESIDE = (
 """Neighbours of a cell in its own map of a stack (K, R, R): for pieces with those at its corners, for gaps without."""
 
 
-def tidied(logits: Tensor, roi: Tensor, clicks: Tensor, share: float = SPECK) -> Tensor:
+def tidied(logits: Tensor, roi: Tensor, clicks: Tensor) -> Tensor:
     """Logits of masks without their specks and pinholes; what somebody clicked is kept.
 
     Parameters
@@ -28,8 +28,6 @@ def tidied(logits: Tensor, roi: Tensor, clicks: Tensor, share: float = SPECK) ->
     clicks : Tensor, shape (K, N, 3)
         (row, col, sign) in the pixels of the regions, sign 0 where there is none. A piece under a positive click stays,
         and so does a hole under a negative one.
-    share : float
-        Pieces and holes with fewer cells than this share of the mask's largest piece change sides.
 
     Returns
     -------
@@ -41,9 +39,9 @@ def tidied(logits: Tensor, roi: Tensor, clicks: Tensor, share: float = SPECK) ->
     size, owner = _sizes(pieces, n)
     largest = np.zeros(len(masks))
     np.maximum.at(largest, owner[1:], size[1:])
-    speck = size < share * largest[owner]
+    speck = size < SPECK * largest[owner]
     size, owner = _sizes(gaps, m)
-    pinhole = size < share * largest[owner]
+    pinhole = size < SPECK * largest[owner]
     for edge in (gaps[:, 0], gaps[:, -1], gaps[:, :, 0], gaps[:, :, -1]):
         pinhole[edge] = False
     at = _cells(roi, clicks, logits.shape[-1])
