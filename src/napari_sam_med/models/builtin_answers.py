@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import binary_fill_holes, generate_binary_structure, label
+from scipy.ndimage import label
 from torch import Tensor
 
 from napari_sam_med.core.prompt import Prompt
@@ -15,9 +15,16 @@ from napari_sam_med.models.builtin_choice import Pool, best_apart, box_iou, by_s
 from napari_sam_med.models.builtin_judge import FACT_GRID, image_facts
 from napari_sam_med.models.builtin_look import FAR_OUTSIDE, STEEP, Found, Look, believed, consensus
 from napari_sam_med.models.builtin_net import BOX_CHANNEL, BRIGHT_CHANNEL, DARK_CHANNEL
-from napari_sam_med.models.builtin_roi import box_of_mask, roi_of_image, roi_of_mask, roi_points, sample_map
+from napari_sam_med.models.builtin_roi import (
+    box_of_mask,
+    cells_at,
+    roi_of_image,
+    roi_of_mask,
+    roi_points,
+    sample_map,
+)
 from napari_sam_med.models.builtin_search import compared, own_box, search, search_fast, told_around
-from napari_sam_med.models.builtin_tidy import tidied
+from napari_sam_med.models.builtin_tidy import tidied, without_holes
 
 PREFERENCE, FIRM = 0.05, 0.15
 """By how much another answer to a box must be believed in more than the consensus to come before it; and where the
@@ -30,8 +37,6 @@ SAME = 0.9
 """IoU above which two answers to a box are one."""
 BELIEF = 0.1
 """Differences of IoU above this decide how much each of the network's answers counts in their mean."""
-IN_PLANE = generate_binary_structure(2, 1)[None, None]
-"""Neighbours of a cell in its own map of a stack (P, C, R, R)."""
 TOGETHER = 16
 """Prompts decoded in one batch."""
 
@@ -85,16 +90,6 @@ def _box_pool(look: Look, prompt: tuple[Tensor, Tensor], logits: Tensor, roi: Te
     return pool._replace(prefer=FIRM if agreed >= AGREED else PREFERENCE)
 
 
-def without_holes(logits: Tensor) -> Tensor:
-    """Logits (P, C, R, R) with the holes of each mask filled, for masks made of greys: what lies within belongs to it.
-
-    A head's bright and dark parts are a head; as a ring of its own it is among the network's answers.
-    """
-    masks = logits > 0
-    filled = torch.from_numpy(binary_fill_holes(masks.cpu().numpy(), IN_PLANE)).to(logits.device)
-    return torch.where(filled & ~masks, logits.abs() + 1e-3, logits)
-
-
 def again(look: Look, prompts: list[Prompt]) -> list[list[Found]]:
     """An earlier answer fed back, with new clicks: one region around it, the box and the positive clicks.
 
@@ -145,8 +140,7 @@ def _merged(known: Tensor, logits: Tensor, roi: Tensor, clicks: Tensor) -> Tenso
     changed = ((known > 0.5) != (logits > 0)).cpu().numpy()
     if not len(used) or not changed.any():
         return logits
-    cell = roi[2:] * 2 / len(logits)
-    row, col = ((used[-1, :2] - (roi[:2] - roi[2:])) / cell).floor().long().clamp(0, len(logits) - 1).tolist()
+    row, col = cells_at(roi[None], used[None, -1:, :2], len(logits)).flatten().tolist()
     pieces, _ = label(changed, np.ones((3, 3)))
     if pieces[row, col] == 0:
         return logits

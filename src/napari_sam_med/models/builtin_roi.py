@@ -70,6 +70,12 @@ def roi_points(roi: Tensor, size: int) -> Tensor:
     return torch.stack([rows[:, :, None].expand(-1, -1, size), cols[:, None, :].expand(-1, size, -1)], dim=-1)
 
 
+def cells_at(roi: Tensor, points: Tensor, size: int) -> Tensor:
+    """Cells (P, N, 2) (row, col) of the grids of regions (P, 4) that points (P, N, 2) lie in, or the nearest ones."""
+    cell = roi[:, None, 2:] * 2 / size
+    return ((points - (roi[:, None, :2] - roi[:, None, 2:])) / cell).floor().long().clamp(0, size - 1)
+
+
 def sample_map(source: Tensor, index: Tensor, points: Tensor, shape: tuple[int, int], outside: str) -> Tensor:
     """Bilinear samples (P, C, size, size) of `source` (B, C, h, w), which covers an image of `shape` pixels.
 

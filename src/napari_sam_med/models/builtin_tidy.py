@@ -1,12 +1,14 @@
-"""Specks and pinholes taken out of masks, as somebody would who drew them by hand. Imports torch."""
+"""Masks without specks, pinholes or holes, as somebody would draw them by hand. Imports torch."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import generate_binary_structure, label
+from scipy.ndimage import binary_fill_holes, generate_binary_structure, label
 from torch import Tensor
+
+from napari_sam_med.models.builtin_roi import cells_at
 
 SPECK = 0.05
 """Pieces, and holes, smaller than this share of the largest piece are not meant."""
@@ -44,16 +46,30 @@ def tidied(logits: Tensor, roi: Tensor, clicks: Tensor) -> Tensor:
     pinhole = size < SPECK * largest[owner]
     for edge in (gaps[:, 0], gaps[:, -1], gaps[:, :, 0], gaps[:, :, -1]):
         pinhole[edge] = False
-    at = _cells(roi, clicks, logits.shape[-1])
+    rows, cols = cells_at(roi, clicks[:, :, :2], logits.shape[-1]).cpu().numpy().transpose(2, 0, 1)
+    at = (np.arange(len(masks))[:, None], rows, cols)
     sign = clicks[:, :, 2].cpu().numpy()
     speck[pieces[at][sign > 0]] = False
     pinhole[gaps[at][sign < 0]] = False
     speck[0] = pinhole[0] = False  # what is not a piece, and what is not a gap
     if not (speck.any() or pinhole.any()):
         return logits
-    change = torch.from_numpy(speck[pieces] | pinhole[gaps]).to(logits.device)
+    return _turned(logits, speck[pieces] | pinhole[gaps])
+
+
+def without_holes(logits: Tensor) -> Tensor:
+    """Logits (P, C, R, R) with the holes of each mask filled, for masks made of greys: what lies within belongs to it.
+
+    A head's bright and dark parts are a head; as a ring of its own it is among the network's answers.
+    """
+    masks = (logits > 0).cpu().numpy()
+    return _turned(logits, binary_fill_holes(masks, BESIDE[None]) & ~masks)
+
+
+def _turned(logits: Tensor, change: NDArray[np.bool_]) -> Tensor:
+    """Logits, where told of the other side: out of the mask, or into it, as surely as before."""
     opposite = torch.where(logits > 0, -1.0, 1.0) * (logits.abs() + 1e-3)
-    return torch.where(change, opposite, logits)
+    return torch.where(torch.from_numpy(change).to(logits.device), opposite, logits)
 
 
 def _sizes(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -61,13 +77,3 @@ def _sizes(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArra
     owner = np.zeros(n + 1, np.int64)
     owner[labels] = np.arange(len(labels))[:, None, None]
     return np.bincount(labels.ravel(), minlength=n + 1), owner
-
-
-def _cells(roi: Tensor, clicks: Tensor, size: int) -> tuple[NDArray[np.int64], ...]:
-    """Where in a stack of maps on regions (K, 4) clicks (K, N, 3) lie: map, row and column, (K, N) each.
-
-    Those outside the region lie in the nearest cell.
-    """
-    unit = (clicks[:, :, :2] - roi[:, None, :2]) / roi[:, None, 2:]
-    cells = ((unit + 1) / 2 * size).floor().long().clamp(0, size - 1).cpu().numpy()
-    return np.broadcast_to(np.arange(len(cells))[:, None], cells.shape[:2]), cells[..., 0], cells[..., 1]

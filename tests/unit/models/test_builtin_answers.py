@@ -16,7 +16,6 @@ from napari_sam_med.models.builtin_answers import (
     again_pool,
     box_pools,
     boxes,
-    without_holes,
 )
 from napari_sam_med.models.builtin_choice import BEHIND, Pool, best_apart, follows
 from napari_sam_med.models.builtin_facts import N_FACTS
@@ -25,6 +24,7 @@ from napari_sam_med.models.builtin_look import Look, consensus
 from napari_sam_med.models.builtin_net import BuiltinConfig, BuiltinNet, Output
 from napari_sam_med.models.builtin_proposals import standing_out
 from napari_sam_med.models.builtin_search import APART, STREWN, click_pools, strewn, with_clicks
+from napari_sam_med.models.builtin_tidy import without_holes
 
 SMALL = BuiltinConfig(encoder=(8, 8, 8, 8, 8), features=8, decoder=(8, 8, 8, 8), grid=32)
 

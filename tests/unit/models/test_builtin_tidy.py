@@ -18,16 +18,16 @@ WHOLE = torch.tensor([[SIZE / 2 - 0.5, SIZE / 2 - 0.5, SIZE / 2, SIZE / 2]])
 NOTHING = torch.zeros(1, 1, 3)
 
 
-def disc(size: int = SIZE) -> torch.Tensor:
-    """A square of 20×20 cells (400) of a grid, as a mask."""
-    mask = torch.zeros(size, size, dtype=torch.bool)
+def square() -> torch.Tensor:
+    """A square of 20×20 cells (400) of the grid, as a mask."""
+    mask = torch.zeros(SIZE, SIZE, dtype=torch.bool)
     mask[10:30, 10:30] = True
     return mask
 
 
 def spotted(*spots: tuple[int, int, int], hole: int = 0) -> torch.Tensor:
     """The square with squares (row, col, side) beside it and a hole of a side in it."""
-    mask = disc()
+    mask = square()
     for row, col, side in spots:
         mask[row : row + side, col : col + side] = True
     mask[18 : 18 + hole, 18 : 18 + hole] = False
@@ -49,7 +49,7 @@ def test_specks_go_and_pieces_stay() -> None:
 
 
 def test_pinholes_are_filled_and_holes_stay() -> None:
-    assert torch.equal(tidy(spotted(hole=4))[0], disc())
+    assert torch.equal(tidy(spotted(hole=4))[0], square())
     assert torch.equal(tidy(spotted(hole=5))[0], spotted(hole=5))
 
 
@@ -62,7 +62,7 @@ def test_bays_at_the_edge_of_the_region_are_no_holes() -> None:
 
 
 def test_a_gap_that_meets_the_outside_at_a_corner_alone_is_a_hole() -> None:
-    mask = disc()
+    mask = square()
     mask[10, 10] = False
     mask[11, 11] = False
 
@@ -77,7 +77,7 @@ def test_every_mask_is_measured_by_its_own_largest_piece() -> None:
 
     both = tidy(spotted((2, 2, 4)), small, torch.zeros_like(small))
 
-    assert torch.equal(both[0], disc())
+    assert torch.equal(both[0], square())
     assert torch.equal(both[1], small)
     assert not both[2].any()
 
